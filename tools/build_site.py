@@ -1,0 +1,83 @@
+"""Render the notebooks that nbdev has processed as a site that needs no network.
+
+    python tools/build_site.py FOLDER
+
+FOLDER is nbdev's `_proc`; the site goes to the output folder that its nbdev.yml names. smalldocs renders the pages;
+around it, this script names pages and links as Quarto would, so that both renderers serve the same sources, puts
+KaTeX beside the pages, and leaves out the theme's font from the network: readers see their own sans-serif. It ends with
+an error when there is a broken link or anything smalldocs could not read.
+"""
+import json
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+from smalldocs.layout import KATEX
+from smalldocs.site import build
+
+HERE = Path(__file__).resolve().parent
+OUTPUT_FILE = re.compile(r'(?m)^output-file: *(\S+)\.html\n')
+
+
+def rename(path):
+    "Give the notebook at `path` the name of the page it asks to be (00_data.ipynb -> data.ipynb)."
+    nb = json.loads(path.read_text())
+    front = nb['cells'][0]
+    source = ''.join(front['source'])
+    if not (asked := OUTPUT_FILE.search(source)): return path
+    front['source'] = source.replace(asked[0], '')
+    path.unlink()
+    page = path.with_name(f'{asked[1]}.ipynb')
+    page.write_text(json.dumps(nb))
+    return page
+
+
+def relink(path, names):
+    "Turn the links of a notebook's prose to the new names."
+    nb = json.loads(path.read_text())
+    for cell in nb['cells']:
+        if cell['cell_type'] != 'markdown': continue
+        cell['source'] = re.sub(r'(\]\((?:[^)\s]*/)?)(\w+\.ipynb)', lambda link: link[1] + names.get(link[2], link[2]),
+                                ''.join(cell['source']))
+    path.write_text(json.dumps(nb))
+
+
+def name_pages(proc):
+    "Rename every notebook, and turn the sidebar and the links to the new names."
+    names = {path.name: rename(path).name for path in sorted(proc.rglob('*.ipynb'))}
+    for path in proc.rglob('*.ipynb'): relink(path, names)
+    sidebar = proc/'sidebar.yml'
+    sidebar.write_text(re.sub(r'\w+\.ipynb', lambda name: names.get(name[0], name[0]), sidebar.read_text()))
+
+
+def finish(html, root, site_url):
+    "Make the links of a page stay on this site; `root` leads from the page to the top of it."
+    html = re.sub(rf'(<a\b[^>]*href="){re.escape(site_url)}/?', rf'\1{root}', html)
+    html = html.replace(f'{KATEX}/contrib/', f'{root}site_libs/katex/')
+    return html.replace(f'{KATEX}/', f'{root}site_libs/katex/')
+
+
+def main(source):
+    config = yaml.safe_load((source/'nbdev.yml').read_text())
+    output, site_url = config['project']['output-dir'], config['website']['site-url'].rstrip('/')
+    with tempfile.TemporaryDirectory() as tmp:
+        proc = Path(tmp)/'site'   # smalldocs wants an output folder that is empty or its own
+        shutil.copytree(source, proc, ignore=shutil.ignore_patterns(output, '.ipynb_checkpoints'))
+        name_pages(proc)
+        warnings = build(proc, quiet=True).warnings
+        site = proc/output
+        for page in site.rglob('*.html'):
+            root = '../' * (len(page.relative_to(site).parts) - 1)
+            page.write_text(finish(page.read_text(), root, site_url))
+        for theme in (site/'site_libs').rglob('*.css'):
+            theme.write_text(re.sub(r'@import url\(["\']?https:[^)]*\);', '', theme.read_text()))
+        shutil.copytree(HERE/'katex', site/'site_libs'/'katex')
+        shutil.rmtree(source/output, ignore_errors=True)
+        shutil.move(site, source/output)
+    sys.exit('\n'.join(warnings) or None)
+
+
+if __name__ == '__main__': main(Path(sys.argv[1]).resolve())
