@@ -35,10 +35,18 @@ def rename(path):
     return page
 
 
-def relink(path, names):
-    "Turn the links of a notebook's prose to the new names."
+def unlink(markdown):
+    "Take the links out of code: nbdev puts them in the comments of signatures too, where they are just noise."
+    return re.sub(r'(?ms)^```.*?^```', lambda code: re.sub(r'\[(`[^`]+`)\]\(http[^)]*\)', r'\1', code[0]), markdown)
+
+
+def settle_links(path, names):
+    "Turn the links in a notebook's prose to the new names, and take those in its signatures away."
     nb = json.loads(path.read_text())
     for cell in nb['cells']:
+        for output in cell.get('outputs', []):
+            data = output.get('data', {})
+            if 'text/markdown' in data: data['text/markdown'] = unlink(''.join(data['text/markdown']))
         if cell['cell_type'] != 'markdown': continue
         cell['source'] = re.sub(r'(\]\((?:[^)\s]*/)?)(\w+\.ipynb)', lambda link: link[1] + names.get(link[2], link[2]),
                                 ''.join(cell['source']))
@@ -48,7 +56,7 @@ def relink(path, names):
 def name_pages(proc):
     "Rename every notebook, and turn the sidebar and the links to the new names."
     names = {path.name: rename(path).name for path in sorted(proc.rglob('*.ipynb'))}
-    for path in proc.rglob('*.ipynb'): relink(path, names)
+    for path in proc.rglob('*.ipynb'): settle_links(path, names)
     sidebar = proc/'sidebar.yml'
     sidebar.write_text(re.sub(r'\w+\.ipynb', lambda name: names.get(name[0], name[0]), sidebar.read_text()))
 

@@ -57,6 +57,9 @@ INSPECT = r'''async () => {
     const formula = text.data.match(/\\[([].*?\\[)\]]|\$\S[^$]*\S\$|\$\$/);
     if (formula) found.push('undrawn formula: ' + formula[0].slice(0, 60));
   }
+  const overfull = node => innerWidth > 1000 && node.scrollWidth > node.clientWidth + 1;
+  for (const node of main.querySelectorAll('.math.display'))
+    if (overfull(node)) found.push('formula wider than the text: ' + name(node));
   for (const node of main.querySelectorAll('.katex-error')) found.push('wrong formula: ' + name(node));
   return found;
 }'''

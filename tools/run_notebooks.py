@@ -49,13 +49,13 @@ def tidy(output):
     data = output.get('data', {})
     for kind in ('text/plain', 'text/html', 'text/markdown'):
         if kind in data: data[kind] = scrub(data[kind])
-    return WIDGET not in data
+    return WIDGET not in data and data.get('text/plain') != ''   # a finished progress bar leaves an empty line
 
 
 def run(path, skip, timeout):
     "Run the notebook at `path` in its own folder and write it back."
     nb = nbformat.read(path, 4)
-    runner = Runner(nb, timeout=timeout, kernel_name='python3', record_timing=False, store_widget_state=False,
+    runner = Runner(nb, timeout=timeout, kernel_name='python3', record_timing=False,
                     extra_arguments=['--log-level=ERROR'], resources={'metadata': {'path': str(path.parent)}})
     runner.skip = frozenset(skip)
     runner.execute()
@@ -80,7 +80,7 @@ def main():
         try: run(path, args.skip, args.timeout)
         except (CellExecutionError, TimeoutError, RuntimeError) as error:
             failed.append(path.name)
-            print(f'{path.name}: FAILED\n{error}', flush=True)
+            print(f'{path.name}: FAILED', re.sub(r'\x1b\[[0-9;]*m', '', str(error)), sep='\n', flush=True)
         else:
             print(f'{path.name}: {time.time() - start:.0f} s, {path.stat().st_size / 1000:.0f} KB', flush=True)
     if failed: sys.exit('failed: ' + ', '.join(failed))
