@@ -6,12 +6,14 @@
 import argparse
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import pandas as pd
-from common import write
+from common import RESULTS, write
 
 from celae.app import Settings, run
+from celae.data import SR, mp3_bytes, read_audio
 
 
 def gather(out):
@@ -22,6 +24,21 @@ def gather(out):
     counts = clips.groupby(['label', 'split']).agg(tracks=('track', 'nunique'), clips=('track', 'size')).reset_index().to_dict('records')
     settings = json.loads((out/'settings.json').read_text()) | dict(folder='8 albums of freely licensed music')
     return dict(settings=settings, counts=counts, histories=histories, **metrics)
+
+
+def keep_excerpts(out, folder, secs=3):
+    "Figures of the run, and the first seconds of its sounds: short enough to be quoted."
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for figure in (out/'figures').glob('*.png'): shutil.copy(figure, folder)
+    sounds = json.loads((out/'metrics'/'sounds.json').read_text())
+    for section, rows in sounds.items():
+        for i, files in enumerate(rows.values()):
+            for caption, file in files.items():
+                path = folder/f'{section}-{i}-{len(list(folder.glob(f"{section}-{i}-*.mp3")))}.mp3'
+                path.write_bytes(mp3_bytes(read_audio(out/file, n_samples=secs * SR)))
+                files[caption] = path.name
+    return sounds
 
 
 if __name__ == '__main__':
@@ -36,4 +53,4 @@ if __name__ == '__main__':
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     settings = Settings(str(args.folder.resolve()), epochs_2024=args.epochs, steps_spectral=args.steps, steps_prior=args.prior)
     if not args.collect: run(settings, args.out, resume=args.out.exists())
-    write('albums', **gather(args.out))
+    write('albums', **gather(args.out), sounds=keep_excerpts(args.out, RESULTS/'albums'))

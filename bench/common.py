@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+RESULTS = Path(__file__).parent/'results'
+
 
 def machine():
     "Processor, threads and versions: a figure without them means little."
@@ -17,8 +19,8 @@ def machine():
 
 def write(name, **results):
     "Write `bench/results/<name>.json`, with the command and the machine beside the results."
-    out = Path(__file__).parent/'results'/f'{name}.json'
-    out.parent.mkdir(exist_ok=True)
+    out = RESULTS/f'{name}.json'
+    RESULTS.mkdir(exist_ok=True)
     command = f'python bench/{Path(sys.argv[0]).name} ' + ' '.join(sys.argv[1:])
     out.write_text(json.dumps(dict(command=command.strip(), machine=machine(), **results), indent=1) + '\n')
     print(out)

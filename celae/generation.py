@@ -56,12 +56,14 @@ def in_pieces(
     wav: Tensor,                # sound (b, 1, t) of any length
     piece_secs: float = 30.,    # length of a piece
     overlap_secs: float = .5,   # length of the cross-fade between two
+    hop_length: int = 512,      # pieces begin at multiples of so many samples
 ) -> Tensor:                    # sound (b, 1, t)
     "Apply `f` to long sound piece by piece."
-    piece, overlap = round(piece_secs * SR), round(overlap_secs * SR)
+    overlap = round(overlap_secs * SR)
+    step = max(1, round((piece_secs * SR - overlap) / hop_length)) * hop_length
     out, fade = torch.zeros_like(wav), torch.linspace(0, 1, overlap, device=wav.device)
-    for start in range(0, max(1, wav.shape[-1] - overlap), piece - overlap):
-        part = f(wav[..., start:start + piece])
+    for start in range(0, max(1, wav.shape[-1] - overlap), step):
+        part = f(wav[..., start:start + step + overlap])
         if start:
             out[..., start:start + overlap] *= 1 - fade
             part[..., :overlap] *= fade
@@ -352,7 +354,7 @@ def fit_prior(
     seed: int = 0,          # of first weights, noise and order
     device: str = 'auto',   # 'auto', 'cpu', 'cuda', 'mps'
     **settings,             # `width` and `depth` of `LatentPrior`
-) -> tuple[LatentPrior, pd.DataFrame]:  # the prior with the best validation loss; one row an epoch of 50 batches
+) -> tuple[LatentPrior, pd.DataFrame]:  # the prior with the best validation loss; one row an epoch of about 50 batches
     "Train a prior on the training clips of a table."
     from celae.training import fit
     names = sorted(clips.label.unique())
@@ -363,9 +365,11 @@ def fit_prior(
     prior = LatentPrior(names, latent.z.shape[1], latent.side.shape[1], codec_hash=model_hash(codec) if codec else '', **settings)
     _set_levels(prior, Latent(latent.z[train], latent.side[train]), index[train])
     sets = [torch.utils.data.TensorDataset((latent.z[rows] - prior.z_mean) / prior.z_std, index[rows]) for rows in (train, valid)]
-    order = torch.utils.data.RandomSampler(sets[0], replacement=True, num_samples=50 * bs)
+    n_epochs = max(1, round(n_steps / 50))
+    order = torch.utils.data.RandomSampler(sets[0], replacement=True, num_samples=n_steps // n_epochs * bs)
     loaders = torch.utils.data.DataLoader(sets[0], bs, sampler=order), torch.utils.data.DataLoader(sets[1], 64)
-    history = fit(_prior_module(prior, lr), loaders, folder, n_steps, seed=seed, device=device, title='training the prior')
+    history = fit(_prior_module(prior, lr), loaders, folder, n_steps // n_epochs * n_epochs, seed=seed, device=device,
+                  title='training the prior')
     return prior, history
 
 # %% ../nbs/04_generation.ipynb #076ced75
