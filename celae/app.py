@@ -40,7 +40,7 @@ class Settings:
     tracks_per_style: int = 24    # of the built-in music
     sizes: tuple = (55_125, 27_563, 11_025)  # latent sizes of the 2024 models
     epochs_2024: int = 4          # passes over the training clips, for each of the 2024 models
-    steps_spectral: int = 400     # batches of 16 crops of 1.5 s, for the spectral model
+    steps_spectral: int = 1000    # batches of 16 crops of 1.5 s, for the spectral model
     steps_prior: int = 400        # batches of 32 clips, for the generative model
     n_generated: int = 24         # clips of each kind that are judged
     seed: int = 0                 # of splits, weights, batches and samples
@@ -57,7 +57,7 @@ def expected_minutes(
     n_train = .8 * n_clips
     secs = sum(settings.epochs_2024 * n_train / clips_a_second.get(size, 25) for size in settings.sizes)
     secs += settings.epochs_2024 * n_train / clips_a_second[55_125]                    # LeakyReLU beside SiLU
-    secs += settings.steps_spectral * .85 + settings.steps_prior * .25                 # seconds a step
+    secs += settings.steps_spectral * .25 + settings.steps_prior * .25                 # seconds a step
     return (secs + 60 + .12 * n_clips) / 60
 
 # %% ../nbs/05_app.ipynb #1ebe574a
@@ -66,19 +66,17 @@ def open_run(
     settings: Settings,   # what it shall do
     resume: bool = False,     # go on with a run that was interrupted
     overwrite: bool = False,  # throw an older run away
-) -> Path:                # the folder, with settings.json in it
-    "Make the folder of a run, or find it again."
+) -> Path:                # the folder
+    "Make sure that a run can be written: a new folder, or one that may be gone on with or thrown away."
     out = Path(out)
     if (out/'settings.json').exists() and resume:
-        old = json.loads((out/'settings.json').read_text())
-        new = json.loads(json.dumps(asdict(settings)))
+        old, new = read_json(out/'settings.json'), json.loads(json.dumps(asdict(settings)))
         changed = [k for k in new if old.get(k) != new[k]]
         if changed: raise ValueError(f'{out}: was begun with another {changed[0]} ({old.get(changed[0])}, not {new[changed[0]]})')
     elif out.exists() and any(out.iterdir()):
         if not overwrite: raise ValueError(f'{out}: exists already; use --resume to go on with it, --overwrite, or another --out')
         if not (out/'settings.json').exists(): raise ValueError(f'{out}: is not a run of celae, so it is not overwritten')
         shutil.rmtree(out)
-    write_json(out/'settings.json', asdict(settings))
     return out
 
 def write_json(
@@ -101,11 +99,12 @@ def prepare(
     out: Path,           # its folder
     cache: str | Path | None = None,  # where decoded clips are kept; None: the user's cache folder
 ):                       # table of clips, decoded clips
-    "Find, split and decode the clips; clips.parquet keeps the table."
+    "Find, split and decode the clips; settings.json and clips.parquet are the first files of the run."
     cache = Path(cache or cache_folder())
     music = settings.folder or builtin_music(cache/f'builtin-{settings.tracks_per_style}-{settings.seed}',
                                              settings.tracks_per_style, seed=settings.seed)
     clips, wavs = cache_clips(clip_table(music, settings.max_clips, seed=settings.seed), cache)
+    write_json(out/'settings.json', asdict(settings))
     with write_whole(out/'clips.parquet') as part: clips.to_parquet(part)
     n_labels = clips.label.nunique()
     log.info('%d clips of %d tracks with %d labels; about %.0f min on two cores, %.1f GB on disk', len(clips), clips.track.nunique(),
@@ -374,7 +373,8 @@ def run(
     log.info('5/5 making new sound')
     for name in ('spectral 3457', f'SiLU {min(settings.sizes)}'): edit_examples(out, clips, wavs, name, models[name])
     generate_clips(settings, out, clips, wavs, models['spectral 3457'], device)
-    write_json(out/'metrics'/'run.json', dict(minutes=(time.time() - start) / 60, device=pick_device(device), threads=torch.get_num_threads(),
+    before = read_json(out/'metrics'/'run.json', {}).get('minutes', 0)
+    write_json(out/'metrics'/'run.json', dict(minutes=before + (time.time() - start) / 60, device=pick_device(device), threads=torch.get_num_threads(),
                python=platform.python_version(), torch=torch.__version__, celae=version('celae'), date=str(date.today())))
     return write_report(out)
 
@@ -466,7 +466,7 @@ def write_report(
     parts = [f'<h1>What celae heard in {name}</h1><small>{len(clips):,} clips of 5 s from {clips.track.nunique()} tracks'
              + (f'; {facts["date"]}, {facts["minutes"]:.0f} min on {facts["threads"]} threads, {facts["device"]}' if facts else '') + '</small>',
         '<ul class="key">' + ''.join(f'<li>{html.escape(text)}</li>' for text in findings(out)) + '</ul>',
-        '<h2>The music</h2><p>Every track was cut into clips of 5 seconds. Four fifths of the tracks were learned from; the scores below come from a tenth that no model has seen.</p>',
+        '<h2>The music</h2><p>Every track was cut into clips of 5 seconds. Four fifths of the tracks were learned from; the quality of sound is judged on a tenth that no model has heard.</p>',
         table_html(counts, dict(label=('label', '{}'), tracks=('tracks', '{}'), clips=('clips', '{}'))),
         '<h2>Learning</h2><p>An autoencoder describes a clip with few numbers (the latent) and makes sound of them again. The dashed lines are its error on the clips it learns from, the full ones on clips it does not: where both fall together, it learns music and not these clips by heart.</p>',
         figure_html(out, 'losses', 'training and validation loss of each model'),
@@ -474,13 +474,15 @@ def write_report(
         figure_html(out, 'quality', 'quality against latent size'), table_html(metric('quality'), QUALITY),
         '<h2>Listen</h2><p>The first test clip of the first labels, as it is and as each codec gives it back.</p>', sounds_html(out, 'reconstruction'),
         *[figure_html(out, f'reconstruction-{i}', 'spectrograms of the original and of reconstructions') for i in range(3)],
-        '<h2>What the latents know</h2><p>If a classifier can name the label of a track it has never heard from the latent alone, the latent knows something of the music. The baselines say how much that is: MFCC statistics are what a textbook would use, the untrained model has the same shape and has learned nothing, and the majority class is always naming the commonest label. Clusters are found without labels; ARI and AMI are 0 for chance, while V grows with the number of clusters even for chance.</p>',
+        '<h2>What the latents know</h2><p>If a classifier can name the label of a track it has not heard from the latent alone, the latent knows something of the music. The baselines say how much that is: MFCC statistics are what a textbook would use, the untrained model has the same shape and has learned nothing, and the majority class is always naming the commonest label. Clusters are found without labels; ARI and AMI are 0 for chance, while V grows with the number of clusters even for chance.</p>',
         figure_html(out, 'representations', 'accuracy of each kind of clip vectors'), table_html(metric('representations'), KNOWN)]
     for slug, title in (('spectral', 'The spectral model, pooled over time'), ('silu', 'The 2024 model, flattened')):
         parts += [f'<h3>{title}</h3>', figure_html(out, f'kmeans-{slug}', 'K-means for 2 to 20 clusters'), figure_html(out, f'pca-{slug}', 'projection on two principal components'),
                   figure_html(out, f'confusion-{slug}', 'confusion matrix'), table_html(metric(f'report-{slug}'), LABEL) if metric(f'report-{slug}') else '']
     parts += ['<h2>Edits</h2><p>The latent of one clip is changed and made into sound again. In the 2024 models the latent is nearly a waveform, so amplifying it is a volume knob and averaging clips is mixing them. In the spectral model the level is kept apart: amplifying exaggerates what is typical of the clip, smoothing blurs its rhythm and keeps its colour, and a random latent sounds like no music at all, because it has no memory from one frame to the next.</p>',
-              sounds_html(out, 'edits'), *[figure_html(out, f'edits-{slug}-{half}', 'spectrograms of edits') for slug in ('spectral', 'silu') for half in 'ab'],
+              sounds_html(out, 'edits'), '<h3>The spectral model, in pictures</h3>', figure_html(out, 'edits-spectral-a', 'spectrograms of edits'),
+              figure_html(out, 'edits-spectral-b', 'spectrograms of averages and random latents'), '<h3>The 2024 model, in pictures</h3>',
+              figure_html(out, 'edits-silu-a', 'spectrograms of edits'), figure_html(out, 'edits-silu-b', 'spectrograms of averages and random latents'),
               '<h2>New music</h2><p>A small generative model has learned what sequences of latents are like, label by label. Its clips (always the first seed) are compared with real music: a small distance is good, the row of real music shows what is possible, and the row of the autoencoder what this model could reach at best.</p>',
               sounds_html(out, 'generated'), figure_html(out, 'generated', 'spectrograms of generated clips'), table_html(metric('generation'), MADE),
               f'<h2>To repeat it</h2><p>All settings, figures and sounds are files beside this page. Settings:</p><pre class="wide">{html.escape(json.dumps(settings, indent=1))}</pre><p><small>{html.escape(json.dumps(facts))}</small></p>']

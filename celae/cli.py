@@ -27,7 +27,7 @@ def run(
     out: Annotated[Optional[Path], typer.Option(help='Folder of the run; runs/<folder>-<date> if not given.')] = None,
     quick: Annotated[bool, typer.Option('--quick', help='A small run of two minutes, to see that all works.')] = False,
     max_clips: Annotated[Optional[int], typer.Option(help='Thin a larger collection to about so many clips of 5 s. [default: 2000]')] = None,
-    steps: Annotated[Optional[int], typer.Option(help='Training steps of the spectral model. [default: 400]')] = None,
+    steps: Annotated[Optional[int], typer.Option(help='Training steps of the spectral model. [default: 1000]')] = None,
     seed: Seed = 0, device: Device = 'auto',
     resume: Annotated[bool, typer.Option('--resume', help='Go on with a run that was interrupted.')] = False,
     overwrite: Annotated[bool, typer.Option('--overwrite', help='Throw an older run in the same folder away.')] = False,
@@ -223,7 +223,7 @@ def main():
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines())
     logger = logging.getLogger('celae')
-    logger.addHandler(handler)
+    logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     try: code = app(standalone_mode=False)
     except (ValueError, OSError) as e: code = f'celae: {e}'

@@ -160,7 +160,7 @@ def kmeans_sweep(
     if len(x) < 3: raise ValueError(f'{len(x)} clips cannot be clustered: K-means is run from 3 clips on')
     labelled = labels is not None and len(set(labels)) > 1
     x, rows = make_pipeline(*prepare_steps(*x.shape)).fit_transform(x), []
-    for k in progress([k for k in ks if k < len(x)], 'K-means'):
+    for k in [k for k in ks if k < len(x)]:
         kmeans = KMeans(k, n_init=10, random_state=seed).fit(x)
         rows.append(dict(k=k, inertia=kmeans.inertia_, silhouette=_silhouette(x, kmeans.labels_, seed),
                          **(cluster_scores(labels, kmeans.labels_) if labelled else {})))
@@ -228,10 +228,12 @@ def plot_pca(
     for c in np.unique(clusters) if clusters is not None else ():
         members = points[np.asarray(clusters) == c]
         centroid = members.mean(0)
-        ax.plot(*np.stack([members, np.broadcast_to(centroid, members.shape)], 1).T, color='gray', lw=.5, alpha=.4, zorder=1)
-        ax.text(*centroid, c, ha='center', va='center', fontsize=8, zorder=4, bbox=dict(boxstyle='circle,pad=.2', fc='white', ec='k'))
+        rays = np.stack([members, np.broadcast_to(centroid, members.shape)], 1)
+        ax.plot(*rays.T, color='gray', lw=.5, alpha=.4, zorder=1)
+        ax.text(*centroid, c, ha='center', va='center', fontsize=8, zorder=4, bbox=dict(boxstyle='circle', fc='white'))
     for i, label in enumerate(np.unique(labels)):
-        ax.scatter(*points[labels == label].T, s=14, c=COLORS[i % 8], marker=MARKERS[(i + i // 8) % 8], label=label, lw=0, zorder=2)
+        color, marker = COLORS[i % 8], MARKERS[(i + i // 8) % 8]
+        ax.scatter(*points[labels == label].T, s=14, c=color, marker=marker, label=label, lw=0, zorder=2)
     ax.set(title=title, xlabel=f'first axis ({share[0]:.1%} of the variance)', ylabel=f'second axis ({share[1]:.1%})')
     ax.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, .5), frameon=False)
     return ax
@@ -263,7 +265,8 @@ def _usable(labels, groups):
     if lonely: log.warning('%s: left out of the classifier; only one track each', ', '.join(lonely))
     rows = rows[rows.label.isin(n_groups.index[n_groups > 1])]
     if rows.label.nunique() < 2:
-        raise ValueError(f'a classifier needs two labels with two tracks each; here are {len(n_groups)} labels, {len(lonely)} of them with one track')
+        raise ValueError('a classifier needs two labels with two tracks each; '
+                         f'here are {len(n_groups)} labels, {len(lonely)} of them with one track')
     return rows
 
 def _folds(rows, split, n_splits, seed):
@@ -324,8 +327,9 @@ def plot_confusion(
     import matplotlib.pyplot as plt
     n = result.clips.label.nunique()
     ax = ax or plt.subplots(figsize=(2.2 + .28 * n, 1.6 + .25 * n), layout='constrained')[1]
-    ConfusionMatrixDisplay.from_predictions(result.clips.label, result.clips.predicted, normalize='true', ax=ax, cmap='Blues',
-                                            values_format='.0%', xticks_rotation=45, colorbar=False, text_kw=dict(fontsize=7))
+    ConfusionMatrixDisplay.from_predictions(
+        result.clips.label, result.clips.predicted, normalize='true', ax=ax, cmap='Blues', values_format='.0%',
+        xticks_rotation=45, colorbar=False, text_kw=dict(fontsize=7))
     ax.set(title=title, xlabel='taken for', ylabel='label')
     plt.setp(ax.get_xticklabels(), ha='right')
     return ax
@@ -350,7 +354,7 @@ def compare_representations(
     if labels is not None:
         try: known = _usable(labels, groups).label.reindex(range(len(labels)), fill_value='')
         except ValueError as e: log.warning('no classifier: %s', e)
-    for name, x in representations.items():
+    for name, x in progress(representations.items(), 'comparing'):
         scores = {} if known is None else probe(x, known, groups, split, seed=seed).scores
         rows[name] = scores | _describe(x, labels, seed)
     if known is not None:
@@ -368,8 +372,8 @@ def plot_comparison(
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, .6 + .26 * len(table)), layout='constrained')[1]
     y = np.arange(len(table))[::-1]
-    ax.errorbar(table.accuracy, y, xerr=[table.accuracy - table.low, table.high - table.accuracy], fmt='o', color=COLORS[0],
-                label='accuracy, 95 % interval')
+    ax.errorbar(table.accuracy, y, xerr=[table.accuracy - table.low, table.high - table.accuracy], fmt='o',
+                color=COLORS[0], label='accuracy, 95 % interval')
     ax.plot(table.ami, y, 'D', ms=5, mfc='none', color=COLORS[3], label='AMI at the elbow')
     ax.axvline(table.accuracy.iloc[-1], color='gray', lw=.8, ls=':')
     ax.set_yticks(y, table.index)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES, SR, write_whole
 
@@ -164,9 +164,14 @@ class SpectralAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         h = rearrange(self.decoder(latent.z), 'b w n -> b n w')
         with torch.autocast(h.device.type, enabled=False):  # a phase in 8 bits would be heard
             log_mag, phase = rearrange(self.head(self.norm(h.float())), 'b n (k f) -> k b f n', k=2)
-            spec = torch.polar(log_mag.clamp(max=5).exp(), phase)
+            spec = torch.polar(log_mag.clamp(max=5).exp(), phase + self._steady(phase))
             wav = torch.istft(spec, self.n_fft, self.hop_length, window=self.window, normalized=True, length=n_samples)
         return (wav * latent.side[:, :1].exp())[:, None]
+
+    def _steady(self, phase):
+        "What a tone in the middle of each bin has gained at each frame: (f, n)."
+        f, n = [torch.arange(size, device=phase.device) for size in phase.shape[-2:]]
+        return torch.outer(f, n * self.hop_length) % self.n_fft * (2 * torch.pi / self.n_fft)
 
     def forward(self, wav):
         latent = self.encode(wav)
@@ -198,15 +203,19 @@ def model_folder(
 def load_model(
     name: str | Path,      # a folder, or the name of weights that ship with celae
     device: str = 'cpu',   # where to put it
+    classes: dict = MODELS,  # name in the config -> class
 ) -> nn.Module:            # in evaluation mode
     "Load a model that `save_model` wrote."
     folder = model_folder(name)
     try:
         config = json.loads((folder/'config.json').read_text())
-        if config.get('model') not in MODELS: raise ValueError(f'unknown model {config.get("model")!r}, not one of {", ".join(MODELS)}')
-        return MODELS[config['model']].from_pretrained(str(folder)).float().to(device).eval()
-    except (ValueError, OSError, RuntimeError, SafetensorError) as e:
+        kind = config.pop('model', None)
+        if kind not in classes: raise ValueError(f'holds a model of kind {kind!r}, not one of {", ".join(classes)}')
+        model = classes[kind](**config)
+        model.load_state_dict(load_file(folder/'model.safetensors'))
+    except (TypeError, ValueError, OSError, RuntimeError, SafetensorError) as e:
         raise ValueError(f'{folder}: not a usable model ({str(e).splitlines()[0]})') from None
+    return model.to(device).eval()
 
 # %% ../nbs/01_models.ipynb #097fc286
 def model_hash(

@@ -203,6 +203,7 @@ class History(Callback):
     def load_state_dict(self, state): self.rows = state['rows']
 
     def on_train_epoch_end(self, trainer, module):
+        if self.rows and self.rows[-1]['step'] == trainer.global_step: return  # Lightning ends a resumed epoch again
         metrics = {k: float(trainer.callback_metrics[k]) for k in ('train_loss', 'valid_loss') if k in trainer.callback_metrics}
         self.rows = [*self.rows, dict(epoch=trainer.current_epoch, step=trainer.global_step, **metrics)]
         with write_whole(self.path) as part: self.table().to_csv(part, index=False)
@@ -315,8 +316,8 @@ def plot_history(
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(4, 2.2), layout='constrained')[1]
     for name, part in history.assign(model=history.get('model', '')).groupby('model', sort=False):
-        line, = ax.plot(part.step, part.valid_loss, label=f'{name} valid'.strip())
-        ax.plot(part.step, part.train_loss, '--', color=line.get_color(), alpha=.7, label=f'{name} train'.strip())
+        line, = ax.plot(part.step, part.valid_loss, '.-', label=f'{name} valid'.strip())
+        ax.plot(part.step, part.train_loss, '.--', color=line.get_color(), alpha=.7, label=f'{name} train'.strip())
     ax.set(xlabel='training step (batch)', ylabel='loss', yscale='log', title=title)
     ax.legend(fontsize=8)
     return ax
