@@ -1,6 +1,6 @@
 """The whole job of `celae run` on a folder of real music, gathered into one JSON for the study page.
 
-    python bench/albums.py data/albums --out runs/albums          (about 40 minutes on two cores)
+    python bench/albums.py data/albums --out runs/albums          (about half an hour on two cores)
     python bench/albums.py data/albums --out runs/albums --collect   only gather what that run has found
 """
 import argparse
@@ -46,8 +46,8 @@ if __name__ == '__main__':
     parser.add_argument('folder', type=Path)
     parser.add_argument('--out', type=Path, default=Path('runs/albums'))
     parser.add_argument('--epochs', type=int, default=3, help='passes over the training clips, for each 2024 model')
-    parser.add_argument('--steps', type=int, default=900, help='of the spectral model')
-    parser.add_argument('--prior', type=int, default=600, help='steps of the generative model')
+    parser.add_argument('--steps', type=int, default=3000, help='of the spectral model')
+    parser.add_argument('--prior', type=int, default=800, help='steps of the generative model')
     parser.add_argument('--collect', action='store_true', help='do not run, only gather')
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')

@@ -107,8 +107,8 @@ def prepare(
     write_json(out/'settings.json', asdict(settings))
     with write_whole(out/'clips.parquet') as part: clips.to_parquet(part)
     n_labels = clips.label.nunique()
-    log.info('%d clips of %d tracks with %d labels; about %.0f min on two cores, %.1f GB on disk', len(clips), clips.track.nunique(),
-             n_labels, expected_minutes(settings, len(clips)), len(clips) * (220_500 + 2 * sum(settings.sizes)) / 1e9 + .1)
+    log.info('%d clips, %d tracks, %d labels; about %.0f min on two cores, %.1f GB on disk', len(clips), clips.track.nunique(),
+             n_labels if clips.label.any() else 0, expected_minutes(settings, len(clips)), len(clips) * (220_500 + 2 * sum(settings.sizes)) / 1e9 + .1)
     if n_labels < 2: log.warning('no labels to compare (one folder for each is what makes them): the classifier is skipped')
     return clips, wavs
 
@@ -369,7 +369,8 @@ def run(
     score_models(out, clips, wavs, models)
     log.info('4/5 looking into the latents')
     encode_all(settings, out, clips, wavs, models)
-    analyze(out)
+    try: analyze(out)
+    except ValueError as e: log.warning('no analysis: %s', e)
     log.info('5/5 making new sound')
     for name in ('spectral 3457', f'SiLU {min(settings.sizes)}'): edit_examples(out, clips, wavs, name, models[name])
     generate_clips(settings, out, clips, wavs, models['spectral 3457'], device)

@@ -227,7 +227,9 @@ def main():
     logger.setLevel(logging.INFO)
     try: code = app(standalone_mode=False)
     except (ValueError, OSError) as e: code = f'celae: {e}'
-    except KeyboardInterrupt: code = 'celae: interrupted; the same command with --resume goes on from the last checkpoint'
+    except (KeyboardInterrupt, typer.Abort):
+        print('celae: interrupted; the same command with --resume goes on from the last checkpoint', file=sys.stderr)
+        code = 130
     except Exception as e:  # click's own: wrong arguments
         if not hasattr(e, 'show'): raise
         e.show()

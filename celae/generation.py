@@ -17,10 +17,9 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from huggingface_hub import PyTorchModelHubMixin
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from .data import SR, AudioError, as_numpy, plot_wave, progress, read_audio
-from .models import Codec, ConvNeXtBlock, Latent, model_folder, model_hash
+from .models import Codec, ConvNeXtBlock, Latent, load_model, model_hash
 
 # %% ../nbs/04_generation.ipynb #865818a6
 @torch.no_grad()
@@ -37,7 +36,7 @@ def edit_wav(
 def band_levels(
     wav: Tensor,           # sound (t,)
     n_bands: int = 42,     # from 40 Hz to half the sampling rate, each as wide as the next to the ear
-    n_columns: int = 108,  # columns at most; frames are 23 ms apart
+    n_columns: int = 72,   # columns at most; frames are 23 ms apart
 ) -> Tensor:               # (n_bands, n_columns), dB under the loudest
     "Power in bands of equal width on a logarithmic scale."
     power = torch.stft(wav, 2048, 512, window=torch.hann_window(2048), return_complex=True, pad_mode='constant').abs().square()
@@ -60,7 +59,7 @@ def plot_sounds(
     for i, (name, wav) in enumerate(wavs.items()):
         wav = as_numpy(wav)[:int(secs * SR)]
         if waves: plot_wave(wav, axs[0, i])
-        axs[-1, i].imshow(band_levels(torch.from_numpy(wav)), cmap='magma', vmin=-60, vmax=0, origin='lower', aspect='auto',
+        axs[-1, i].imshow(band_levels(torch.from_numpy(wav)), cmap=plt.get_cmap('magma', 12), vmin=-60, vmax=0, origin='lower', aspect='auto',
                           interpolation='nearest', extent=(0, len(wav) / SR, np.log10(40), np.log10(SR / 2)))
         axs[-1, i].set(xlabel='time (s)', ylabel='frequency (Hz)')
         axs[0, i].set_title(name, fontsize=10)
@@ -73,13 +72,13 @@ def in_pieces(
     f,                          # takes sound (b, 1, t) and gives as much
     wav: Tensor,                # sound (b, 1, t) of any length
     piece_secs: float = 30.,    # length of a piece
-    overlap_secs: float = .5,   # length of the cross-fade between two
-    hop_length: int = 512,      # pieces begin at multiples of so many samples
+    overlap_secs: float = 2.,   # what two neighbours share; the middle quarter of it is a cross-fade
+    grid: int = 2048,           # pieces begin at multiples of so many samples
 ) -> Tensor:                    # sound (b, 1, t)
     "Apply `f` to long sound piece by piece."
     overlap = round(overlap_secs * SR)
-    step = max(1, round((piece_secs * SR - overlap) / hop_length)) * hop_length
-    out, fade = torch.zeros_like(wav), torch.linspace(0, 1, overlap, device=wav.device)
+    step = max(1, round((piece_secs * SR - overlap) / grid)) * grid
+    out, fade = torch.zeros_like(wav), torch.linspace(-1.5, 2.5, overlap, device=wav.device).clamp(0, 1)
     for start in range(0, max(1, wav.shape[-1] - overlap), step):
         part = f(wav[..., start:start + step + overlap])
         if start:
@@ -397,10 +396,7 @@ def load_prior(
     device: str = 'cpu',  # where to put it
 ) -> LatentPrior:         # in evaluation mode
     "Load a prior that `fit_prior` or `save_model` wrote."
-    folder = model_folder(name)
-    try: return LatentPrior.from_pretrained(str(folder)).float().to(device).eval()
-    except (TypeError, ValueError, OSError, RuntimeError, SafetensorError) as e:
-        raise ValueError(f'{folder}: not a usable prior ({str(e).splitlines()[0]})') from None
+    return load_model(name, device, dict(LatentPrior=LatentPrior))
 
 # %% ../nbs/04_generation.ipynb #6e3746a4
 @torch.no_grad()

@@ -291,7 +291,8 @@ def fit(
                             precision=precision or best_precision(device), logger=False, enable_progress_bar=False,
                             enable_model_summary=False, callbacks=[history, best, stop, FitBar(title)], gradient_clip_val=1.)
         loaders = dict(datamodule=data) if isinstance(data, L.LightningDataModule) else dict(zip(('train_dataloaders', 'val_dataloaders'), data))
-        trainer.fit(module, **loaders, ckpt_path=last if resume and last.exists() else None, weights_only=True)
+        try: trainer.fit(module, **loaders, ckpt_path=last if resume and last.exists() else None, weights_only=True)
+        except SystemExit: raise KeyboardInterrupt from None  # Lightning's way to say that somebody pressed Ctrl-C
     load_best(module, best.best_model_path)
     save_model(module.model, folder)
     free_memory()
