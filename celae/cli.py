@@ -14,7 +14,7 @@ import typer
 
 # %% ../nbs/05a_cli.ipynb #215bd2a6
 app = typer.Typer(help='Learn a compact latent space of music, look into it, and play it back changed.', no_args_is_help=True,
-                  add_completion=False, pretty_exceptions_enable=False, context_settings=dict(help_option_names=['-h', '--help']))
+                  add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=dict(help_option_names=['-h', '--help']))
 Folder = Annotated[Path, typer.Argument(help='Music: one folder for each label, or files only.', show_default=False)]
 Model = Annotated[str, typer.Option(help='A model folder, or the name of weights that ship with celae.')]
 Seed = Annotated[int, typer.Option(help='The same seed gives the same result.')]

@@ -189,12 +189,12 @@ def players(
 
 # %% ../nbs/00_data.ipynb #1e9c39c8
 def progress_bar():  # rich's `Progress`, to be used in a `with`
-    "A bar with the time left, on a terminal or in Jupyter; elsewhere nothing."
+    "A bar with the time left on a terminal; elsewhere nothing, so that logs and stored notebooks stay clean."
     from rich.console import Console
     from rich.progress import Progress, BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     console = Console(stderr=True)
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, disable=not (console.is_terminal or console.is_jupyter), transient=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal or console.is_jupyter, transient=True)
 
 def progress(
     items,                     # what to go through
