@@ -22,5 +22,5 @@ def write(name, **results):
     out = RESULTS/f'{name}.json'
     RESULTS.mkdir(exist_ok=True)
     command = f'python bench/{Path(sys.argv[0]).name} ' + ' '.join(sys.argv[1:])
-    out.write_text(json.dumps(dict(command=command.strip(), machine=machine(), **results), indent=1) + '\n')
+    out.write_text(json.dumps(dict(command=command.strip(), machine=machine(), **results), indent=1, default=float) + '\n')
     print(out)
