@@ -8,6 +8,7 @@ A second run leaves no difference: no times, no counts, no paths of this machine
 kernel, so a page shows a picture of them). A notebook that fails is left as it was and named at the end.
 """
 import argparse
+import hashlib
 import re
 import sys
 import time
@@ -43,12 +44,20 @@ def scrub(text):
     return text.replace(f'{sys.prefix}/', '').replace(f'{ROOT}/', '')
 
 
+def steady_names(html):
+    "Name the tables that pandas has styled by what they hold; it names them at random."
+    for name in set(re.findall(r'(?<=<table id=")T_[0-9a-f]{5}\b', html)):
+        digest = hashlib.md5(html.replace(name, '').encode()).hexdigest()
+        html = html.replace(name, f'T_{digest[:5]}')
+    return html
+
+
 def tidy(output):
     "Scrub one output, and say whether it is worth keeping."
     if 'text' in output: output.text = scrub(output.text)
     data = output.get('data', {})
     for kind in ('text/plain', 'text/html', 'text/markdown'):
-        if kind in data: data[kind] = scrub(data[kind])
+        if kind in data: data[kind] = steady_names(scrub(data[kind]))
     return WIDGET not in data and data.get('text/plain') != ''   # a finished progress bar leaves an empty line
 
 
