@@ -62,9 +62,8 @@ class Playground(widgets.VBox):
         wav = torch.from_numpy(as_numpy(wav).copy())[None, None]
         self.wavs[name], self.latents[name] = wav, self.model.encode(wav)
         for widget in (self.clip, self.other):
-            with widget.hold_trait_notifications():   # new options would choose the first
-                chosen, widget.options = widget.value, list(self.wavs)
-                widget.value = chosen or name
+            chosen, widget.options = widget.value, list(self.wavs)
+            widget.value = chosen or name   # new options have chosen the first
 
     @torch.no_grad()
     def make_clip(self, _=None):
