@@ -226,7 +226,8 @@ def random_latent(
     "Draw Gaussian latents with the mean and spread that each channel of `like` has."
     rng = torch.Generator().manual_seed(seed)
     def draw(x, shape, dims):
-        mean, std = x.mean(dims, keepdim=True), x.std(dims, correction=0, keepdim=True)
+        mean = x.mean(dims, keepdim=True)
+        std = (x - mean).square().mean(dims, keepdim=True).sqrt()
         return mean + std * torch.randn(shape, generator=rng).to(x)
     return Latent(draw(like.z, (n_clips, like.z.shape[1], n_frames or like.z.shape[2]), (0, 2)),
                   draw(like.side, (n_clips, like.side.shape[1]), 0))
