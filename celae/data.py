@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'log', 'AUDIO_TYPES', 'OTHER_TYPES', 'GTZAN_LABELS', 'AudioError', 'open_audio',
            'read_audio', 'write_whole', 'write_audio', 'as_numpy', 'plot_wave', 'plot_spec', 'mp3_bytes',
-           'players_html', 'players', 'progress_bar', 'progress', 'find_audio', 'list_clips', 'LeakError',
-           'check_splits', 'split_clips', 'gtzan_root', 'split_gtzan', 'clip_table', 'cache_folder', 'cache_clips',
-           'ClipDataset', 'clip_tensor']
+           'players_html', 'players', 'progress', 'find_audio', 'list_clips', 'LeakError', 'check_splits',
+           'split_clips', 'gtzan_root', 'split_gtzan', 'clip_table', 'cache_folder', 'cache_clips', 'ClipDataset',
+           'clip_tensor']
 
 # %% ../nbs/00_data.ipynb #1acc4529
 import base64, hashlib, html, io, json, logging, os, sys, tempfile
@@ -188,21 +188,16 @@ def players(
     return HTML(players_html(wavs, sr, secs, match))
 
 # %% ../nbs/00_data.ipynb #1e9c39c8
-def progress_bar():  # rich's `Progress`, to be used in a `with`
-    "A bar with the time left on a terminal; elsewhere nothing, so that logs and stored notebooks stay clean."
-    from rich.console import Console
-    from rich.progress import Progress, BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    console = Console(stderr=True)
-    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, disable=not console.is_terminal or console.is_jupyter, transient=True)
-
 def progress(
-    items,                     # what to go through
-    title: str,                # words before the bar
+    items=None,                # what to go through; None: a bar to be moved by hand with `update`
+    title: str = '',           # words before the bar
     total: int | None = None,  # number of items; None: `len(items)`
-):                             # yields the items
+    **settings,                # of tqdm, such as `initial`
+):                             # a tqdm bar, which yields the items
     "Go through `items` with a bar and the time left."
-    with progress_bar() as bar: yield from bar.track(items, total or len(items), description=title)
+    from tqdm.auto import tqdm
+    in_jupyter = any(kind.__module__ == 'tqdm.notebook' for kind in tqdm.mro())   # elsewhere `disable=None` hides the bar where nobody is watching
+    return tqdm(items, title, total, leave=False, delay=2, disable=False if in_jupyter else None, **settings)
 
 # %% ../nbs/00_data.ipynb #fdb8f2e4
 def find_audio(

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 import torchaudio
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
-from .data import CLIP_SAMPLES, SR, ClipDataset, clip_tensor, log, progress, progress_bar, write_whole
+from .data import CLIP_SAMPLES, SR, ClipDataset, clip_tensor, log, progress, write_whole
 from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, Resampling, SpectralAutoencoder, load_model,
                           save_model)
 
@@ -220,14 +220,13 @@ class FitBar(Callback):
     ): self.title = title
 
     def on_train_start(self, trainer, module):
-        self.bar = progress_bar()
-        self.bar.start()
-        self.task = self.bar.add_task(self.title, total=trainer.max_steps, completed=trainer.global_step)
+        self.bar = progress(None, self.title, trainer.max_steps, initial=trainer.global_step)
 
     def on_train_batch_end(self, trainer, module, outputs, *_):
-        self.bar.update(self.task, completed=trainer.global_step, description=f'{self.title}, loss {float(outputs["loss"]):.3g}')
+        self.bar.set_postfix_str(f'loss {float(outputs["loss"]):.3g}', refresh=False)
+        self.bar.update(trainer.global_step - self.bar.n)
 
-    def on_train_end(self, *_): self.bar.stop()
+    def on_train_end(self, *_): self.bar.close()
     def on_exception(self, *_): self.on_train_end()
 
 # %% ../nbs/02_training.ipynb #db1d1b87
