@@ -484,7 +484,7 @@ def write_report(
               sounds_html(out, 'edits'), '<h3>The spectral model, in pictures</h3>', figure_html(out, 'edits-spectral-a', 'spectrograms of edits'),
               figure_html(out, 'edits-spectral-b', 'spectrograms of averages and random latents'), '<h3>The 2024 model, in pictures</h3>',
               figure_html(out, 'edits-silu-a', 'spectrograms of edits'), figure_html(out, 'edits-silu-b', 'spectrograms of averages and random latents'),
-              '<h2>New music</h2><p>A small generative model has learned what sequences of latents are like, label by label. Its clips (always the first seed) are compared with real music: a small distance is good, the row of real music shows what is possible, and the row of the autoencoder what this model could reach at best.</p>',
+              '<h2>New music</h2><p>A small generative model has learned what sequences of latents are like, label by label. Its clips (always the first seed) are compared with real music: a small distance is good, the row of real music shows what is possible, and the row of the autoencoder how much of the distance is the codec\'s, which no generative model can take back.</p>',
               sounds_html(out, 'generated'), figure_html(out, 'generated', 'spectrograms of generated clips'), table_html(metric('generation'), MADE),
               f'<h2>To repeat it</h2><p>All settings, figures and sounds are files beside this page. Settings:</p><pre class="wide">{html.escape(json.dumps(settings, indent=1))}</pre><p><small>{html.escape(json.dumps(facts))}</small></p>']
     page = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'

@@ -215,23 +215,29 @@ def info():
     print(f'decoded music: {cache}, {kept / 1e9:.1f} GB; it can be deleted at any time')
 
 # %% ../nbs/05a_cli.ipynb #fa994321
-class _Lines(logging.Formatter):
-    def format(self, record): return ('warning: ' if record.levelno >= logging.WARNING else '') + record.getMessage()
+class _Lines(logging.Handler):
+    "Each message is a line of its own, above any bar, and each warning is said once."
+    def __init__(self):
+        super().__init__()
+        self.said = set()
+
+    def emit(self, record):
+        from tqdm import tqdm
+        line = ('warning: ' if record.levelno >= logging.WARNING else '') + record.getMessage()
+        if line not in self.said: tqdm.write(line, file=sys.stderr)
+        if record.levelno >= logging.WARNING: self.said.add(line)
 
 def main():
     "The command `celae`."
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Lines())
     logger = logging.getLogger('celae')
-    logger.handlers = [handler]
+    logger.handlers = [_Lines()]
     logger.setLevel(logging.INFO)
     try: code = app(standalone_mode=False)
     except (ValueError, OSError) as e: code = f'celae: {e}'
-    except (KeyboardInterrupt, typer.Abort):
-        print('celae: interrupted; the same command with --resume goes on from the last checkpoint', file=sys.stderr)
-        code = 130
+    except (KeyboardInterrupt, typer.Abort): code = 130
     except Exception as e:  # click's own: wrong arguments
         if not hasattr(e, 'show'): raise
         e.show()
         code = e.exit_code
+    if code == 130: print('celae: interrupted; run and train go on from the last checkpoint with --resume', file=sys.stderr)
     sys.exit(code)

@@ -316,8 +316,8 @@ def plot_history(
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(4, 2.2), layout='constrained')[1]
     for name, part in history.assign(model=history.get('model', '')).groupby('model', sort=False):
-        line, = ax.plot(part.step, part.valid_loss, '.-', label=f'{name} valid'.strip())
-        ax.plot(part.step, part.train_loss, '.--', color=line.get_color(), alpha=.7, label=f'{name} train'.strip())
+        line, = ax.plot(part.step, part.valid_loss, '.-', label=name or 'validation')
+        ax.plot(part.step, part.train_loss, '.--', color=line.get_color(), alpha=.7, label='' if name else 'training')
     ax.set(xlabel='training step (batch)', ylabel='loss', yscale='log', title=title)
     ax.legend(fontsize=8)
     return ax
@@ -384,5 +384,7 @@ def plot_quality(
     units = dict(snr='SNR (dB)', si_sdr='SI-SDR (dB)', mel='mel distance (dB)', log_spectral='log-spectral distance (dB)',
                  stft='multi-resolution STFT distance', mse='MSE')
     ax.set(xscale='log', xlabel='numbers kept per 5 s clip', ylabel=f'{units[metric]}, {BETTER[metric]} is better')
+    ax.set_xticks(sorted(set(table.latent_size)), [f'{size:,}' for size in sorted(set(table.latent_size))], fontsize=8)
+    ax.minorticks_off()
     ax.legend(fontsize=8)
     return ax
