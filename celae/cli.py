@@ -61,7 +61,7 @@ def analyze(run_folder: Annotated[Path, typer.Argument(metavar='RUN', help='Fold
 @app.command()
 def train(
     folder: Folder,
-    model: Annotated[str, typer.Option(help='spectral, silu or leakyrelu.')] = 'spectral',
+    model: Annotated[str, typer.Option(help='spectral, hybrid, silu or leakyrelu.')] = 'spectral',
     latent_size: Annotated[Optional[int], typer.Option(help='Numbers kept of a 5 s clip; spectral: 1 + 216 for each latent channel.')] = None,
     start: Annotated[Optional[str], typer.Option('--from', help='Begin with the weights of this model, to fine-tune them.')] = None,
     out: Annotated[Path, typer.Option(help='Where the model goes.')] = Path('model'),

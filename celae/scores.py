@@ -56,6 +56,7 @@ def log_spectral_distance(
 
 # %% ../nbs/01b_scores.ipynb #e471fc98
 @lru_cache
+@torch.inference_mode(False)   # what is kept may be needed in training
 def _mel_filters(n_mels=128, n_fft=2048): return torchaudio.functional.melscale_fbanks(n_fft // 2 + 1, 20., SR / 2, n_mels, SR)
 
 def log_mel(
