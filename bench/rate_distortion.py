@@ -32,7 +32,7 @@ def split_by_album(clips, n_valid, seed):
 
 
 def train(out, clips, wavs, steps, seed):
-    "The hybrid model in `out`, and its minutes."
+    "The hybrid model in `out`, and the minutes of its training, from the last interruption on."
     if not (out/'model.safetensors').exists():
         start = time.time()
         model, loss, lr, crop = new_model('hybrid', seed=seed)
