@@ -12,7 +12,7 @@ from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
 from torch import nn
 from .data import CLIP_SAMPLES
-from .models import MODELS, Codec, ConvNeXtBlock, Latent, steady_phase
+from .models import MODELS, Codec, ConvNeXtBlock, Latent, mdct_frames, steady_phase
 from .references import StrongestBins
 
 # %% ../nbs/01c_hybrid.ipynb #4c33ac22
@@ -32,7 +32,7 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         super().__init__()
         self.latent_dim, self.z_noise, bins = latent_dim, z_noise, self.n_fft // 2 + 1
         hop = self.stride * self.hop_length
-        n_frames = -(-CLIP_SAMPLES // hop) + 1
+        n_frames = mdct_frames(CLIP_SAMPLES, hop)
         self.tones = StrongestBins(n_bins * n_frames + hop // 32, hop)
         self.latent_size = self.tones.latent_size + latent_dim * n_frames + 1
         self.encoder = nn.Sequential(nn.Conv1d(2 * bins, width, 1), *[ConvNeXtBlock(width) for _ in range(encoder_depth)],

@@ -16,7 +16,7 @@ from einops import rearrange, repeat
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES, SR
-from .models import MODELS, Codec, Latent, imdct, mdct
+from .models import MODELS, Codec, Latent, imdct, mdct, mdct_frames
 
 # %% ../nbs/01a_references.ipynb #33817b9c
 class StrongestBins(Codec):
@@ -26,7 +26,7 @@ class StrongestBins(Codec):
         hop: int = 2048,            # MDCT bins, and samples from frame to frame
         span: int | None = None,    # frames that one choice is good for; None: the whole clip
     ):
-        self.hop, self.span, n_frames = hop, span, -(-CLIP_SAMPLES // hop) + 1
+        self.hop, self.span, n_frames = hop, span, mdct_frames(CLIP_SAMPLES, hop)
         n_choices = -(-n_frames // (span or n_frames))
         self.n_bins = (latent_size - n_choices * hop // 32) // n_frames
         if not 1 <= self.n_bins <= hop: raise ValueError(f'latent_size is {latent_size}, which leaves {self.n_bins} bins of {hop}')
@@ -64,7 +64,7 @@ class LargestCoefficients(Codec):
         return Latent(coefs.gather(1, places)[:, None], places.float())   # exact below 2^24
 
     def decode(self, latent, n_samples):
-        n = -(-n_samples // self.hop) + 1
+        n = mdct_frames(n_samples, self.hop)
         coefs = latent.z.new_zeros(len(latent.z), self.hop * n).scatter_(1, latent.side.long(), latent.z[:, 0])
         return imdct(coefs.unflatten(1, (self.hop, n)), n_samples)
 
@@ -76,7 +76,7 @@ class PCACodec(nn.Module, Codec, PyTorchModelHubMixin):
         hop: int = 512,         # MDCT bins, and samples from frame to frame
     ):
         super().__init__()
-        self.hop, self.latent_size = hop, latent_dim * (-(-CLIP_SAMPLES // hop) + 1)
+        self.hop, self.latent_size = hop, latent_dim * mdct_frames(CLIP_SAMPLES, hop)
         self.register_buffer('components', torch.eye(latent_dim, hop))   # (d, hop), orthonormal rows
 
     def fit(self,

@@ -316,7 +316,8 @@ def plot_quality(
     units = dict(snr='SNR (dB)', si_sdr='SI-SDR (dB)', mel='mel distance (dB)', log_spectral='log-spectral distance (dB)',
                  stft='multi-resolution STFT distance', mse='MSE')
     ax.set(xscale='log', xlabel='numbers kept per 5 s clip', ylabel=f'{units[metric]}, {BETTER[metric]} is better')
-    ax.set_xticks(sorted(set(table.latent_size)), [f'{size:,}' for size in sorted(set(table.latent_size))], fontsize=8)
+    sizes = sorted(set(table.latent_size))
+    ax.set_xticks(sizes, [f'{size:,}' for size in sizes], fontsize=8)
     ax.minorticks_off()
     ax.legend(fontsize=8)
     return ax
