@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'Folder', 'Model', 'Seed', 'Device', 'run', 'analyze', 'train', 'each_file', 'target', 'encode', 'decode',
-           'edit', 'generate', 'info', 'main']
+           'edit', 'generate', 'export', 'info', 'main']
 
 # %% ../nbs/05a_cli.ipynb #19955cc4
 import logging, sys
@@ -27,7 +27,7 @@ def run(
     out: Annotated[Optional[Path], typer.Option(help='Folder of the run; runs/<folder>-<date> if not given.')] = None,
     quick: Annotated[bool, typer.Option('--quick', help='A small run of two minutes, to see that all works.')] = False,
     max_clips: Annotated[Optional[int], typer.Option(help='Thin a larger collection to about so many clips of 5 s. [default: 2000]')] = None,
-    steps: Annotated[Optional[int], typer.Option(help='Training steps of the spectral model. [default: 1000]')] = None,
+    steps: Annotated[Optional[int], typer.Option(help='Training steps of the hybrid model. [default: 300]')] = None,
     seed: Seed = 0, device: Device = 'auto',
     resume: Annotated[bool, typer.Option('--resume', help='Go on with a run that was interrupted.')] = False,
     overwrite: Annotated[bool, typer.Option('--overwrite', help='Throw an older run in the same folder away.')] = False,
@@ -39,7 +39,7 @@ def run(
     """
     from celae.app import QUICK, Settings
     from celae.app import run as run_all
-    chosen = dict(max_clips=max_clips, steps_spectral=steps)
+    chosen = dict(max_clips=max_clips, steps_hybrid=steps)
     settings = Settings(**(dict(folder=str(folder.resolve()) if folder else '', seed=seed) | (QUICK if quick else {})
                            | {k: v for k, v in chosen.items() if v is not None}))
     print(run_all(settings, out, device, resume, overwrite, cache))
@@ -61,11 +61,11 @@ def analyze(run_folder: Annotated[Path, typer.Argument(metavar='RUN', help='Fold
 @app.command()
 def train(
     folder: Folder,
-    model: Annotated[str, typer.Option(help='spectral, hybrid, silu or leakyrelu.')] = 'spectral',
+    model: Annotated[str, typer.Option(help='hybrid, spectral, silu or leakyrelu.')] = 'hybrid',
     latent_size: Annotated[Optional[int], typer.Option(help='Numbers kept of a 5 s clip; spectral: 1 + 216 for each latent channel.')] = None,
     start: Annotated[Optional[str], typer.Option('--from', help='Begin with the weights of this model, to fine-tune them.')] = None,
     out: Annotated[Path, typer.Option(help='Where the model goes.')] = Path('model'),
-    steps: Annotated[int, typer.Option(help='Batches of 16.')] = 1000,
+    steps: Annotated[int, typer.Option(help='Batches: 8 crops of 3 s for hybrid, 16 of 1.5 s for spectral, 16 clips for the models of 2024.')] = 1000,
     max_clips: Annotated[Optional[int], typer.Option(help='Thin a large collection to about so many clips.')] = None,
     seed: Seed = 0, device: Device = 'auto',
     resume: Annotated[bool, typer.Option('--resume', help='Go on from the last checkpoint in OUT.')] = False,
@@ -79,10 +79,13 @@ def train(
     from celae.training import AutoencoderModule, ClipData, evaluate, fit, new_model, split_rows
     if (out/'model.safetensors').exists() and not resume: raise ValueError(f'{out}: holds a model already; use another --out')
     clips, wavs = cache_clips(clip_table(folder, max_clips, seed=seed), cache)
-    net, loss, lr, crop = new_model(model, latent_size, start, seed)
-    fit(AutoencoderModule(net, loss, lr), ClipData(clips, wavs, crop=crop), out, steps, seed=seed, device=device, resume=resume)
-    scores = evaluate(net, split_rows(clips, 'test'), wavs)
-    print(f'{out}: on {len(scores)} test clips ' + ', '.join(f'{k} {scores[k].mean():.3g}' for k in ('snr', 'mel', 'stft')))
+    net, loss, lr, crop, bs = new_model(model, latent_size, start, seed)
+    test = split_rows(clips, 'test')
+    before = evaluate(net.eval(), test, wavs, title='scoring before') if start else None
+    fit(AutoencoderModule(net.train(), loss, lr), ClipData(clips, wavs, bs, crop), out, steps, seed=seed, device=device, resume=resume)
+    scores = evaluate(net, test, wavs)
+    def said(k): return f'{k} {scores[k].mean():.3g}' + (f' (before: {before[k].mean():.3g})' if start else '')
+    print(f'{out}: on {len(scores)} test clips ' + ', '.join(map(said, ('snr', 'mel', 'stft'))))
 
 # %% ../nbs/05a_cli.ipynb #131b31c8
 def each_file(
@@ -162,8 +165,8 @@ def edit(
     out: Annotated[Path, typer.Option('-o', '--out', help='Result: .wav .flac .ogg .opus .mp3', show_default=False)],
     gain: Annotated[float, typer.Option(help='Amplify the latent; below 1 attenuates.')] = 1.,
     noise: Annotated[float, typer.Option(min=0, help='Add noise: 0.5 is half as much as there is music.')] = 0.,
-    smooth: Annotated[int, typer.Option(min=1, help='Average over so many frames of 23 ms.')] = 1,
-    model: Model = 'base', seed: Seed = 0,
+    smooth: Annotated[int, typer.Option(min=1, help='Average over so many frames of 93 ms.')] = 1,
+    model: Model = 'plain', seed: Seed = 0,
     stereo: Annotated[bool, typer.Option('--stereo', help='Keep the channels apart.')] = False,
 ):
     """Change the latent of a piece of music and hear what happens.
@@ -194,6 +197,23 @@ def generate(
     from celae.models import load_model
     print(write_audio(out, make(load_prior(prior), load_model(model), style, seconds, seed)))
 
+# %% ../nbs/05a_cli.ipynb #e68f8f36
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option('-o', '--out', help='Folder that gets encoder.onnx and decoder.onnx.', show_default=False)],
+    model: Model = 'base',
+):
+    """Write the networks of a model as ONNX files, for other programs.
+
+    Example: celae export --model half -o half-onnx
+    """
+    from celae.hybrid import HybridAutoencoder, export_onnx
+    from celae.models import load_model
+    net = load_model(model)
+    if not isinstance(net, HybridAutoencoder): raise ValueError(f'{model}: is a {type(net).__name__}; only hybrid models can be exported')
+    try: print(export_onnx(net, out))
+    except ImportError as e: raise ValueError(f'{e.name} is missing: pip install onnx onnxscript') from None
+
 # %% ../nbs/05a_cli.ipynb #b0914b28
 @app.command()
 def info():
@@ -205,13 +225,15 @@ def info():
     import torch
     from importlib.metadata import version
     from celae.data import cache_folder
+    from celae.models import SIZES
     cache, weights = cache_folder(), Path(__file__).parent/'weights'
     kept = sum(f.stat().st_size for f in cache.rglob('*') if f.is_file()) if cache.exists() else 0
     print(f'celae {version("celae")}, torch {torch.__version__}, {torch.get_num_threads()} threads, '
           f'{torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"}')
     for config in sorted(weights.glob('*/config.json')):
         about = json.loads(config.read_text())
-        print(f'{config.parent.name}: {about["model"]}' + (f', styles {", ".join(about["labels"])}' if 'labels' in about else ''))
+        sizes = f', with the same weights also {", ".join(SIZES)}' if config.parent.name == 'base' else ''
+        print(f'{config.parent.name}: {about["model"]}{sizes}' + (f', styles {", ".join(about["labels"])}' if 'labels' in about else ''))
     print(f'decoded music: {cache}, {kept / 1e9:.1f} GB; it can be deleted at any time')
 
 # %% ../nbs/05a_cli.ipynb #fa994321

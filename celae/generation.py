@@ -19,7 +19,8 @@ from einops import rearrange, repeat
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from .data import SR, AudioError, as_numpy, plot_wave, progress, read_audio
-from .models import Codec, ConvNeXtBlock, Latent, load_model, model_hash
+from .hybrid import HybridAutoencoder
+from .models import Codec, ConvNeXtBlock, Latent, load_model, mdct_frames, model_hash
 
 # %% ../nbs/04_generation.ipynb #865818a6
 @torch.no_grad()
@@ -160,7 +161,7 @@ class Noise(Edit):
 @dataclass(frozen=True)
 class Smooth(Edit):
     "Pool the latent over its neighbours in time."
-    n_frames: int = 4      # length of the pool, in frames of `z`; 1 changes nothing
+    n_frames: int = 2      # length of the pool, in frames of `z`; 1 changes nothing
     kind: str = 'average'  # 'average' or 'max'
 
     def __call__(self, latent):
@@ -252,10 +253,10 @@ class LatentPrior(nn.Module, PyTorchModelHubMixin):
     "Noise to latents of music with a given label."
     def __init__(self,
         labels: list,            # names of the labels
-        latent_dim: int = 16,    # channels of `z`
+        latent_dim: int = 64,    # channels of `z`
         side_dim: int = 1,       # numbers in `side`
-        width: int = 160,        # channels inside
-        depth: int = 4,          # blocks at a quarter of the frame rate
+        width: int = 192,        # channels inside
+        depth: int = 8,          # blocks
         codec_hash: str = '',    # `model_hash` of the model that made the latents
     ):
         super().__init__()
@@ -267,20 +268,15 @@ class LatentPrior(nn.Module, PyTorchModelHubMixin):
         self.time = nn.Sequential(nn.Linear(64, width), nn.GELU(), nn.Linear(width, width))
         self.label = nn.Embedding(len(labels) + 1, width)  # the last one stands for any label
         self.first, self.last = nn.Conv1d(latent_dim, width, 1), nn.Linear(width, latent_dim)
-        self.down, self.up = nn.Conv1d(width, width, 4, stride=4), nn.ConvTranspose1d(width, width, 4, stride=4)
-        self.fine = nn.ModuleList(ConditionedBlock(width) for _ in range(2))
-        self.coarse = nn.ModuleList(ConditionedBlock(width, 2**(i % 4)) for i in range(depth))
+        self.blocks = nn.ModuleList(ConditionedBlock(width, 2**(i % 4)) for i in range(depth))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, z, t, label):                       # (b, d, n), (b,), (b,)
         angles = t[:, None] * self.freqs
         condition = F.gelu(self.time(torch.cat([angles.sin(), angles.cos()], 1)) + self.label(label))  # (b, width)
-        skip = self.fine[0](self.first(F.pad(z, (0, -z.shape[-1] % 4))), condition)     # (b, width, n)
-        h = self.down(skip)                                                             # (b, width, n / 4)
-        for block in self.coarse: h = block(h, condition)
-        h = self.fine[1](skip + self.up(h), condition)                                  # (b, width, n)
-        h = self.last(self.norm(rearrange(h, 'b w n -> b n w')))
-        return rearrange(h, 'b n d -> b d n')[..., :z.shape[-1]]
+        h = self.first(z)                                                               # (b, width, n)
+        for block in self.blocks: h = block(h, condition)
+        return self.last(self.norm(h.mT)).mT
 
     def label_index(self,
         label: str | None,  # one of `labels`; None: any
@@ -300,7 +296,7 @@ class LatentPrior(nn.Module, PyTorchModelHubMixin):
     def sample(self,
         label: str | list | None = None,  # one of `labels`, or a list, one a clip; None: any
         n_clips: int = 1,           # how many to draw, unless `label` is a list
-        n_frames: int = 216,        # length of each; 216 are 5 s
+        n_frames: int = 55,         # length of each; 55 are 5 s
         seed: int = 0,              # the same seed draws the same latents
         guidance: float = 1.5,      # how much the label counts; 1: as in training
         n_steps: int = 16,          # steps from noise to latent, each of two evaluations
@@ -403,7 +399,7 @@ def load_prior(
 @torch.no_grad()
 def generate(
     prior: LatentPrior,         # from `fit_prior` or `load_prior`
-    model: Codec,               # the model that decodes; has to be the one the prior learned from
+    model: HybridAutoencoder,   # the model that decodes; has to be the one the prior learned from, at any size
     label: str | None = None,   # one of `prior.labels`; None: any
     secs: float = 20.,          # length
     seed: int = 0,              # the same seed makes the same music
@@ -413,7 +409,7 @@ def generate(
     if prior.codec_hash and prior.codec_hash != model_hash(model): raise ValueError(
         f'the prior belongs to another model ({prior.codec_hash}, not {model_hash(model)})')
     n_samples = round(secs * SR)
-    latent = prior.sample(label, 1, n_samples // model.hop_length + 1, seed, guidance)
+    latent = prior.sample(label, 1, mdct_frames(n_samples, model.frame), seed, guidance)
     return safe_level(model.decode(latent, n_samples)[0].cpu().numpy())
 
 # %% ../nbs/04_generation.ipynb #6ca8ac68

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'BETTER', 'HEARING', 'mse', 'snr', 'si_sdr', 'log_spectral_distance', 'log_mel', 'mel_distance',
-           'stft_distance', 'chroma_similarity', 'onset_correlation', 'zimtohrli_mos']
+           'stft_distance', 'chroma_similarity', 'onset_correlation', 'zimtohrli_mos', 'note_f1', 'visqol_mos']
 
 # %% ../nbs/01b_scores.ipynb #7f1f3a07
 from functools import lru_cache
@@ -12,6 +12,7 @@ import numpy as np
 import soxr
 import torch
 import torchaudio
+from einops import rearrange
 from torch import Tensor
 from .data import SR, as_numpy
 
@@ -98,9 +99,9 @@ def chroma_similarity(
     x_hat: Tensor,  # reconstruction (b, 1, t)
     x: Tensor,      # original (b, 1, t)
 ) -> Tensor:        # (b,), 1 for the same notes
-    "Mean cosine of constant-Q chroma frames, each 512 samples: pitch."
+    "Mean cosine of constant-Q chroma frames (tuned to A = 440 Hz), each 512 samples: pitch."
     import librosa
-    def chroma(wav): return librosa.feature.chroma_cqt(y=wav, sr=SR, hop_length=512)
+    def chroma(wav): return librosa.feature.chroma_cqt(y=wav, sr=SR, hop_length=512, tuning=0.)
     def cosine(a, b):
         sizes = np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0)
         heard = sizes[1] > 0
@@ -133,3 +134,52 @@ def zimtohrli_mos(
 
 HEARING = dict(chroma=chroma_similarity, onset=onset_correlation, zimtohrli=zimtohrli_mos, stft=stft_distance)   # judged together
 BETTER |= dict(chroma='higher', onset='higher', zimtohrli='higher')
+
+# %% ../nbs/01b_scores.ipynb #39919329
+@lru_cache
+def _transcriber():
+    import logging
+    level, root = logging.root.level, logging.root
+    root.setLevel(logging.ERROR)       # it warns of every backend that is not installed
+    try:
+        import basic_pitch, onnxruntime
+        from basic_pitch.note_creation import output_to_notes_polyphonic
+    finally: root.setLevel(level)
+    return onnxruntime.InferenceSession(f'{basic_pitch.__path__[0]}/saved_models/icassp_2022/nmp.onnx'), output_to_notes_polyphonic
+
+def _notes(wav, n=43_844, overlap=7_680):
+    "Notes of a sound: times in s (n, 2) and frequencies in Hz (n,). Windows of 2 s overlap by 30 frames of 256 samples."
+    session, to_notes = _transcriber()
+    step, cut = n - overlap, overlap // 512
+    padded = np.pad(wav, (overlap // 2, n))
+    windows = np.stack([padded[i:i + n] for i in range(0, len(wav) + overlap // 2, step)])[..., None]
+    frames, onsets = [rearrange(out[:, cut:-cut], 'm n k -> (m n) k')[:-(-len(wav) // 256)]
+                      for out in session.run(['StatefulPartitionedCall:1', 'StatefulPartitionedCall:2'], {session.get_inputs()[0].name: windows})]
+    notes = to_notes(frames, onsets, .5, .3, 11, True, None, None)                   # the published thresholds
+    times = np.array([(begin, end) for begin, end, *_ in notes], float).reshape(-1, 2) * 256 / SR
+    return times, 440 * 2**((np.array([note[2] for note in notes], float) - 69) / 12)
+
+def note_f1(
+    x_hat: Tensor,  # reconstruction (b, 1, t)
+    x: Tensor,      # original (b, 1, t)
+) -> Tensor:        # (b,), 1 for the same notes; nan where the original has none
+    "F1 of the notes transcribed from both, begun within 50 ms: `pip install onnxruntime mir_eval pretty_midi resampy; pip install --no-deps basic-pitch`."
+    from mir_eval.transcription import precision_recall_f1_overlap
+    def f1(a, b):
+        (times, pitches), (true_times, true_pitches) = _notes(as_numpy(a)), _notes(as_numpy(b))
+        if not len(true_pitches): return np.nan
+        return precision_recall_f1_overlap(true_times, true_pitches, times, pitches, offset_ratio=None)[2] if len(pitches) else 0.
+    return torch.tensor([f1(a, b) for a, b in zip(x_hat, x)])
+
+def visqol_mos(
+    x_hat: Tensor,  # reconstruction (b, 1, t)
+    x: Tensor,      # original (b, 1, t)
+) -> Tensor:        # (b,), 1 (bad) to about 4.7 (the same)
+    "ViSQOL's estimate of a mean opinion score, 4 s a clip. Needs the package visqol-python."
+    from visqol import VisqolApi
+    api = VisqolApi()
+    api.create(mode='audio')
+    def at_48k(wav): return soxr.resample(as_numpy(wav), SR, 48_000).astype(float)
+    return torch.tensor([api.measure_from_arrays(at_48k(b), at_48k(a), 48_000).moslqo for a, b in zip(x_hat, x)])
+
+BETTER |= dict(notes='higher', visqol='higher')

@@ -1,0 +1,114 @@
+"""How fast: ours, the model of 2024, EnCodec and SNAC, encoding and decoding, one clip and a batch, float32 and bf16.
+
+    pip install encodec snac
+    python bench/speed.py                                     (a quarter of an hour on two cores)
+
+Weights are random, which makes no difference to the time. Codecs take turns, so that a busy machine slows all of them; figures are
+medians over the turns, as seconds of sound per second. Memory is the highest resident set of a process that does nothing else.
+"""
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+from common import write
+
+from celae.data import CLIP_SAMPLES, SR
+from celae.hybrid import HybridAutoencoder
+from celae.models import CELAutoencoderSiLU
+from celae.references import SparseMDCT
+from celae.training import AutoencoderModule
+
+SECS = CLIP_SAMPLES / SR
+
+
+def ours(model):
+    "Encode and decode of a codec of celae, at 22 050 Hz."
+    def encode(x): return model.encode(x)
+    def decode(latent): return model.decode(latent, CLIP_SAMPLES)
+    return encode, decode, SR
+
+
+def encodec():
+    "EnCodec 24 kHz at 6 kbit/s."
+    from encodec import EncodecModel
+    model = EncodecModel.encodec_model_24khz(pretrained=False).eval()
+    model.set_target_bandwidth(6.)
+    return model.encode, model.decode, 24_000
+
+
+def snac():
+    "SNAC 24 kHz, as its authors configure it."
+    from snac import SNAC
+    model = SNAC(sampling_rate=24_000, encoder_dim=48, encoder_rates=[2, 4, 8, 8], decoder_dim=1024, decoder_rates=[8, 8, 4, 2],
+                 attn_window_size=None, codebook_size=4096, codebook_dim=8, vq_strides=[4, 2, 1], noise=True, depthwise=True).eval()
+    return model.encode, model.decode, 24_000
+
+
+CODECS = {'celae base': lambda: ours(HybridAutoencoder().eval()), 'celae quarter': lambda: ours(HybridAutoencoder('quarter').eval()),
+          'celae sparse MDCT 11025': lambda: ours(SparseMDCT(11_025)), '2024 SiLU 11025': lambda: ours(CELAutoencoderSiLU(11_025).eval()),
+          'EnCodec 24 kHz': encodec, 'SNAC 24 kHz': snac}
+
+
+def timed(f, *args, bf16=False):
+    "Result of a call and its seconds."
+    with torch.inference_mode(), torch.autocast('cpu', torch.bfloat16, enabled=bf16):
+        start = time.perf_counter()
+        result = f(*args)
+        return result, time.perf_counter() - start
+
+
+def once(codec, bs, bf16):
+    "Seconds that encoding and decoding take."
+    encode, decode, sr = codec
+    x = .1 * torch.randn(bs, 1, round(SECS * sr), generator=torch.Generator().manual_seed(0))
+    latent, first = timed(encode, x, bf16=bf16)
+    return first, timed(decode, latent, bf16=bf16)[1]
+
+
+def training(model, loss, bs, crop, steps):
+    "Clips of 5 s that a training loop takes in a second, with bf16."
+    module, optimizer = AutoencoderModule(model.train(), loss), torch.optim.AdamW(model.parameters())
+    wav, times = .1 * torch.randn(bs, 1, crop or CLIP_SAMPLES), []
+    for _ in range(steps):
+        start = time.perf_counter()
+        with torch.autocast('cpu', torch.bfloat16): x_hat = module.model(wav)
+        module.loss(x_hat.float(), wav).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        times.append(time.perf_counter() - start)
+    return bs * wav.shape[-1] / CLIP_SAMPLES / statistics.median(times[2:])
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--turns', type=int, default=7)
+    parser.add_argument('--memory', choices=list(CODECS), help='only this codec, once, and how much memory it took (what the script asks of itself)')
+    args = parser.parse_args()
+    if args.memory:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        codec = CODECS[args.memory]()
+        once(codec, 1, False)
+        print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+        sys.exit()
+
+    codecs, rows = {name: make() for name, make in CODECS.items()}, []
+    for kind, bs, bf16 in (('one clip, float32', 1, False), ('batch of 16, float32', 16, False), ('batch of 16, bf16', 16, True)):
+        took = {name: [] for name in codecs}
+        for turn in range(args.turns if bs == 1 else max(3, args.turns // 2)):
+            for name, codec in codecs.items():
+                secs = once(codec, bs, bf16)
+                if turn: took[name].append(secs)       # the first turn warms up
+        for name, secs in took.items():
+            rates = [[bs * SECS / s for s in part] for part in zip(*secs)] + [[bs * SECS / sum(s) for s in secs]]
+            rows.append(dict(codec=name, kind=kind, **{what: statistics.median(rate) for what, rate in zip(('encode', 'decode', 'both'), rates)},
+                             both_low=min(rates[2]), both_high=max(rates[2])))
+            print(rows[-1], flush=True)
+    memory = {name: json.loads(subprocess.run([sys.executable, __file__, '--memory', name], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+              for name in CODECS}
+    trained = {'celae, all sizes': training(HybridAutoencoder(), 'hearing', 8, 65_536, 12), '2024 SiLU 55125': training(CELAutoencoderSiLU(55_125), 'mse', 16, None, 8)}
+    write('speed', turns=args.turns, rows=rows, memory_mb=memory, training_clips_a_second=trained)
