@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
@@ -21,7 +22,7 @@ import pandas as pd
 import torch
 from common import RESULTS, write
 
-from celae.data import CLIP_SAMPLES, SR, as_numpy, progress, cache_clips, clip_table, clip_tensor, mp3_bytes
+from celae.data import CLIP_SAMPLES, SR, as_numpy, cache_clips, clip_table, clip_tensor, mp3_bytes, progress, write_whole
 from celae.models import Latent, Resampling, load_latent, load_model, save_latent
 from celae.music import builtin_music
 from celae.references import LargestCoefficients, NoiseVocoder, PCACodec, SparseMDCT, StandingNoise, StrongestBins, file_codec
@@ -88,12 +89,14 @@ class Opus(Identity):
 def codecs_of(hybrid, pca, few):
     "Name -> codec, from the largest to the smallest; `few`: three sizes of those that lead."
     sizes = [size for size in SIZES if not few or size in (864, 1_728, 3_455)]
-    codecs = {'original': Identity(), 'another clip': Another(), 'plain 3521': hybrid.at('plain'), 'stored 3455': Stored(hybrid)} | {f'hybrid {model.latent_size}': model for model in map(hybrid.at, ('double', 'base', 'half', 'quarter')) if model.latent_size in sizes}
+    codecs = {'original': Identity(), 'another clip': Another(), 'stored 3455': Stored(hybrid)}
+    codecs |= {f'{"plain" if size == "plain" else "hybrid"} {hybrid.at(size).latent_size}': hybrid.at(size) for size in hybrid.sizes}
     for size in sizes:
         codecs |= {f'resampling {size}': Resampling(size), f'sparse MDCT {size}': SparseMDCT(size, 1024 if size > 5_000 else 2048)}
         if size > 1_000 and not few: codecs |= {f'strongest bins {size}': StrongestBins(size), f'largest coefficients {size}': LargestCoefficients(size)}
         if size > 3_000 and not few: codecs[f'strongest bins of each second {size}'] = StrongestBins(size, span=11)
-    return codecs | {f'PCA {codec.latent_size}': codec for codec in pca} | {'noise vocoder': NoiseVocoder(), 'standing noise': StandingNoise(), 'Opus, smallest': Opus()}
+    codecs |= {f'PCA {codec.latent_size}': codec for codec in pca}
+    return codecs | {'noise vocoder': NoiseVocoder(), 'standing noise': StandingNoise(), 'Opus, smallest': Opus()}
 
 
 def begin(wavs):
@@ -103,9 +106,10 @@ def begin(wavs):
     torch.set_num_threads(1)
 
 
-def score(item, test, slow):
-    "Every score of every clip, and the mean row of the table; `slow`: clips for the scores that are columns only."
-    (name, codec), wavs = item, HEARD
+def score(name, codec, test, slow, out):
+    "Every score of every clip, and the mean row of the table, kept in `out`; `slow`: clips for the scores that are columns only."
+    wavs, path = HEARD, out/'scores'/f'{name}.json'
+    if path.exists(): return json.loads(path.read_text())
     start, metrics = time.time(), METRICS | HEARING
     scores = evaluate(codec, test, wavs, bs=8, title='', metrics=metrics)
     row = dict(codec=name, latent_size=codec.latent_size, **scores[list(metrics)].mean())
@@ -115,7 +119,9 @@ def score(item, test, slow):
         row |= dict(notes=notes.notes.mean(), **dict(zip(('notes_low', 'notes_high'), track_interval(notes.dropna(), 'notes'))))
         row['visqol'] = evaluate(codec, test.iloc[::max(1, len(test) // slow)].head(slow), wavs, title='', metrics=dict(visqol=visqol_mos)).visqol.mean()
     print(f'{name}: ' + ', '.join(f'{m} {row[m]:.3f}' for m in ('snr', *HEARING)) + f', {time.time() - start:.0f} s', flush=True)
-    return row, scores.round(4).assign(codec=name)
+    result = [row, scores.round(4).assign(codec=name).drop(columns='start').to_dict('records')]
+    with write_whole(path) as part: part.write_text(json.dumps(result, default=float))
+    return result
 
 
 def timbre(wav):
@@ -126,14 +132,22 @@ def timbre(wav):
     return np.concatenate([rows.mean(1), rows.std(1)])
 
 
+@lru_cache
+def originals():
+    "All test clips, described."
+    return np.stack([timbre(wav) for wav in HEARD.astype(np.float32) / 32767])
+
+
 @torch.no_grad()
-def found_again(codec, test):
-    "Share of all reconstructions whose nearest clip, among all test clips, is their own original."
-    x = clip_tensor(test, HEARD)
-    originals, copies = [np.stack([timbre(wav) for wav in batch]) for batch in (x, torch.cat([codec.reconstruct(x[i:i + 8]) for i in range(0, len(x), 8)]))]
-    scale = originals.std(0)
-    nearest = np.linalg.norm((copies[:, None] - originals[None]) / scale, axis=2).argmin(1)
-    return float((nearest == np.arange(len(x))).mean())
+def found_again(name, codec, test, out):
+    "Share of all reconstructions whose nearest clip, among all test clips, is their own original; kept in `out`."
+    path = out/'scores'/f'found {name}.json'
+    if path.exists(): return json.loads(path.read_text())
+    copies = np.stack([timbre(wav) for i in range(0, len(test), 8) for wav in codec.reconstruct(clip_tensor(test.iloc[i:i + 8], HEARD))])
+    nearest = np.linalg.norm((copies[:, None] - originals()[None]) / originals().std(0), axis=2).argmin(1)
+    share = float((nearest == np.arange(len(test))).mean())
+    with write_whole(path) as part: part.write_text(json.dumps(share))
+    return share
 
 
 def keep_excerpts(codecs, test, wavs, secs=3):
@@ -158,6 +172,7 @@ if __name__ == '__main__':
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--test', nargs='+', default=['arcade', 'orchestral'], help='albums that are only listened to')
     parser.add_argument('--steps', type=int, default=12_000, help='of the hybrid model, 8 crops of 3 s each')
+    parser.add_argument('--old', type=Path, help="models/ of a run of bench/albums.py: its 2024 models, which have heard other tracks of the test albums, are scored too")
     parser.add_argument('--clips', type=int, default=16, help='test clips of each album')
     parser.add_argument('--slow', type=int, default=8, help='test clips for ViSQOL, of codecs below 12 000 numbers; 0: neither ViSQOL nor notes')
     parser.add_argument('--few', action='store_true', help='three sizes only, and the codecs that lead')
@@ -174,17 +189,17 @@ if __name__ == '__main__':
     batches = [clip_tensor(learn.iloc[i:i + 32], wavs) for i in range(0, 512, 32)]
     pca = [PCACodec(d).fit(batches) for d in ((16, 8, 4) if args.few else (255, 128, 51, 32, 16, 8, 4))]
 
-    codecs = codecs_of(hybrid, pca, args.few)
+    codecs = codecs_of(hybrid, pca, args.few) | {f'SiLU {size}': load_model(args.old/f'silu-{size}') for size in SIZES if args.old and size > 10_000}
     chosen = ('original', 'another', 'hybrid', 'resampling', 'sparse', 'noise', 'standing', 'Opus,')                # what the slow columns are for
     with ProcessPoolExecutor(cpu_count(), get_context('spawn'), begin, [heard]) as pool:
-        jobs = [pool.submit(score, item, test, args.slow if item[0].split()[0] in chosen and (item[1].latent_size < 12_000 or item[1].latent_size == CLIP_SAMPLES) else 0) for item in codecs.items()]
-        searches = {name: pool.submit(found_again, codec, everything) for name, codec in codecs.items()
+        jobs = [pool.submit(score, name, codec, test, args.slow if name.split()[0] in chosen and not 12_000 < codec.latent_size < CLIP_SAMPLES else 0, args.out)
+                for name, codec in codecs.items()]
+        searches = {name: pool.submit(found_again, name, codec, everything, args.out) for name, codec in codecs.items()
                     if not args.few and codec.latent_size <= 6_910 and name.split()[0] in chosen}
         rows, each = zip(*[job.result() for job in progress(jobs, 'scoring')])
         found = {name: job.result() for name, job in searches.items()}
-    quoted = {name: codecs[name] for name in ('hybrid 3455', 'hybrid 1728', 'hybrid 864', 'resampling 3455', 'sparse MDCT 3455', 'noise vocoder')}
+    quoted = {name: codecs[name] for name in ('hybrid 3455', 'hybrid 1728', 'hybrid 864', 'sparse MDCT 3455')}
     history = pd.read_csv(args.out/'hybrid'/'history.csv').round(5).to_dict('records')
-    hybrids = pd.concat(each).loc[lambda each: each.codec.str.startswith('hybrid')]
     write('rate_distortion_fold_2' if args.few else 'rate_distortion', seed=args.seed, minutes=minutes, steps=args.steps, test=list(args.test), n_clips=len(test),
           n_tracks=test.track.nunique(), n_train=int((clips.split == 'train').sum()), history=history, table=list(rows), found=found, n_found=len(everything),
-          sounds={} if args.few else keep_excerpts(quoted, test, heard), clips=hybrids.drop(columns='start').to_dict('records'))
+          sounds={} if args.few else keep_excerpts(quoted, test, heard), clips=[clip for clips in each for clip in clips if clip['codec'].startswith('hybrid')])

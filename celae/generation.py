@@ -20,7 +20,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from .data import SR, AudioError, as_numpy, plot_wave, progress, read_audio
 from .hybrid import HybridAutoencoder
-from .models import Codec, ConvNeXtBlock, Latent, load_model, mdct_frames, model_hash
+from .models import Codec, ConvNeXtBlock, Latent, load_model, model_hash
 
 # %% ../nbs/04_generation.ipynb #865818a6
 @torch.no_grad()
@@ -296,7 +296,7 @@ class LatentPrior(nn.Module, PyTorchModelHubMixin):
     def sample(self,
         label: str | list | None = None,  # one of `labels`, or a list, one a clip; None: any
         n_clips: int = 1,           # how many to draw, unless `label` is a list
-        n_frames: int = 55,         # length of each; 55 are 5 s
+        n_frames: int = 54,         # length of each; 54 are 5 s
         seed: int = 0,              # the same seed draws the same latents
         guidance: float = 1.5,      # how much the label counts; 1: as in training
         n_steps: int = 16,          # steps from noise to latent, each of two evaluations
@@ -409,7 +409,7 @@ def generate(
     if prior.codec_hash and prior.codec_hash != model_hash(model): raise ValueError(
         f'the prior belongs to another model ({prior.codec_hash}, not {model_hash(model)})')
     n_samples = round(secs * SR)
-    latent = prior.sample(label, 1, mdct_frames(n_samples, model.frame), seed, guidance)
+    latent = prior.sample(label, 1, model.n_frames(n_samples), seed, guidance)
     return safe_level(model.decode(latent, n_samples)[0].cpu().numpy())
 
 # %% ../nbs/04_generation.ipynb #6ca8ac68

@@ -7,6 +7,7 @@ __all__ = ['HybridAutoencoder', 'export_onnx']
 
 # %% ../nbs/01c_hybrid.ipynb #b5674d0a
 from copy import copy
+from math import log
 from pathlib import Path
 import torch
 import torch.nn.functional as F
@@ -14,18 +15,18 @@ from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES
-from .models import MODELS, Codec, ConvNeXtBlock, Latent, mdct_frames, steady_phase
+from .models import MODELS, Codec, ConvNeXtBlock, Latent, steady_phase
 from .references import SparseMDCT
 
 # %% ../nbs/01c_hybrid.ipynb #4c33ac22
 class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
     "The strongest partials of the clip, and a network for the rest; any length of sound."
     n_fft, hop_length, frame = 1024, 256, 2048       # samples: Fourier frames, from one to the next, and frames of `z`
-    pair = 2                                         # Fourier frames that the network sees as one
-    sizes = dict(quarter=(8, 423), half=(16, 847), base=(32, 1694), double=(64, 3389), plain=(64, 0))  # name -> channels of `z`, numbers for partials
+    pair, silence = 2, log(.01)                      # Fourier frames that the network sees as one; log magnitude where nothing sounds
+    sizes = dict(quarter=(8, 431), half=(16, 863), base=(32, 1726), double=(64, 3453), plain=(64, 0))  # name -> channels of `z`, numbers for partials
 
     def __init__(self,
-        size: str = 'base',        # 'quarter' (864 numbers a clip), 'half' (1 728), 'base' (3 455), 'double' (6 910) or 'plain' (3 521)
+        size: str = 'base',        # 'quarter' (864 numbers a clip), 'half' (1 728), 'base' (3 455), 'double' (6 910) or 'plain' (3 457)
         width: int = 256,          # channels inside
         encoder_depth: int = 4,    # blocks before the latent
         decoder_depth: int = 6,    # blocks after it
@@ -53,7 +54,13 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
     def latent_dim(self): return self.sizes[self.size][0]
 
     @property
-    def latent_size(self): return self.latent_dim * mdct_frames(CLIP_SAMPLES, self.frame) + self.sizes[self.size][1] + 1
+    def latent_size(self): return self.latent_dim * self.n_frames(CLIP_SAMPLES) + self.sizes[self.size][1] + 1
+
+    def n_frames(self,
+        n_samples: int,  # length of the sound
+    ) -> int:            # frames of `z`
+        "How many frames `z` has."
+        return -(-(1 + n_samples // self.hop_length) // (self.pair * self.rows))
 
     def side_bits(self, n_samples): return self.partials[self.size].side_bits(n_samples) if self.size in self.partials else 0
 
@@ -77,19 +84,21 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
     def _stft(self, wav):
         return torch.stft(wav[:, 0], self.n_fft, self.hop_length, window=self.window, pad_mode='constant', normalized=True, return_complex=True)
 
-    def _to_rows(self, spec, n_rows):       # (b, f, n) -> (b, n_rows, 2 f)
-        return rearrange(F.pad(spec, (0, self.pair * n_rows - spec.shape[2])), 'b f (n p) -> b n (p f)', p=self.pair)
+    def _to_rows(self, spec, n_rows, end=0.):       # (b, f, n) -> (b, n_rows, 2 f), padded with `end`
+        spec = F.pad(spec, (0, self.pair * n_rows - spec.shape[2]), value=end)
+        return rearrange(spec, 'b f (n p) -> b n (p f)', p=self.pair)
 
     def encode(self, wav): return self._encode(wav)[0]
 
     def _encode(self, wav):
         "The latent, and the sound of the partials, which training needs again."
-        level, n_frames = wav.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-5), mdct_frames(wav.shape[-1], self.frame)
+        level = wav.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-5)
         side, tonal = level[:, 0].log(), torch.zeros_like(wav)
         if self.size in self.partials:
             kept = self.partials[self.size].encode(wav / level)
             side, tonal = torch.cat([side, kept.z[:, 0], kept.side], 1), self.partials[self.size].decode(kept, wav.shape[-1])
-        seen = torch.cat([self._to_rows((self._stft(each).abs() + 1e-2).log(), self.rows * n_frames) for each in (wav / level, tonal)], 2)
+        n_rows = self.rows * self.n_frames(wav.shape[-1])
+        seen = torch.cat([self._to_rows((self._stft(each).abs() + 1e-2).log(), n_rows, self.silence) for each in (wav / level, tonal)], 2)
         z = self.look(seen).float()
         return Latent(self.z_norm[list(self.sizes).index(self.size)](z[:, :self.latent_dim]), side), tonal
 
@@ -104,7 +113,8 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         n_frames, n_rows = spec.shape[2], -(-spec.shape[2] // self.pair)
         phases = steady_phase(spec, self.hop_length)
         soft = spec * (spec.abs() + 1e-4)**-.7 * torch.polar(torch.ones_like(phases), -phases)
-        seen = torch.cat([self._to_rows(each, n_rows) for each in ((spec.abs() + 1e-2).log(), soft.real, soft.imag)], 2)
+        ends = ((spec.abs() + 1e-2).log(), self.silence), (soft.real, 0.), (soft.imag, 0.)
+        seen = torch.cat([self._to_rows(each, n_rows, end) for each, end in ends], 2)
         z = F.pad(latent.z, (0, 0, 0, self.from_z.in_features - latent.z.shape[1]))       # channels that were not kept are 0
         rows = self.tell(z, seen, torch.tensor(list(self.sizes).index(self.size_of(latent)), device=spec.device))
         with torch.autocast(rows.device.type, enabled=False):  # a phase in 8 bits would be heard

@@ -36,7 +36,7 @@ class Playground(widgets.VBox):
         self.clip, self.other = [widgets.Dropdown(description=name) for name in ('clip', 'towards')]
         def slider(name, value, top, step=.05): return widgets.FloatSlider(value, min=0, max=top, step=step, description=name, continuous_update=False)
         self.weight, self.gain, self.noise = slider('how far', 0, 1), slider('gain', 1, 3), slider('noise', 0, 2)
-        self.smooth = widgets.IntSlider(1, min=1, max=32, description='smooth', continuous_update=False)
+        self.smooth = widgets.IntSlider(1, min=1, max=16, description='smooth', continuous_update=False)
         self.players, self.picture = widgets.HTML(), widgets.Image(format='png')
         for name, wav in wavs.items(): self.add(name, wav)
         self.settings = [self.clip, self.gain, self.noise, self.smooth, self.other, self.weight]

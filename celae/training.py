@@ -100,12 +100,12 @@ FRAMES = CLIP_SAMPLES // 512 + 1  # of the spectral model in a clip
 def new_model(
     name: str,                       # one of `PLANS`: 'leakyrelu', 'silu', 'spectral' or 'hybrid'
     latent_size: int | None = None,  # numbers kept of a clip; None: 55 125, spectral 3 457, hybrid 3 455
-    start: str | None = None,        # model folder or shipped name whose weights to begin with; None: fresh ones
+    start: str | None = None,        # model folder or shipped name whose weights to begin with, at a fifth of the learning rate; None: fresh ones
     seed: int = 0,                   # of fresh weights
 ) -> tuple:                          # model, and the loss, learning rate, crop and batch size that suit it
     "Make a model and say how it is trained."
     if name not in PLANS: raise ValueError(f'model is {name!r}, not one of {", ".join(PLANS)}')
-    model_class, *plan = PLANS[name]
+    model_class, loss, lr, crop, bs = PLANS[name]
     torch.manual_seed(seed)
     if start: model = load_model(start).train()
     elif latent_size is None: model = model_class()
@@ -114,7 +114,7 @@ def new_model(
     elif latent_size > FRAMES and latent_size % FRAMES == 1: model = model_class(latent_size // FRAMES)
     else: raise ValueError(f'latent_size is {latent_size}, but the spectral model has 1 + {FRAMES} for each latent channel, such as {1 + 16 * FRAMES}')
     if not isinstance(model, model_class): raise ValueError(f'{start}: is a {type(model).__name__}, not a {model_class.__name__}')
-    return model, *plan
+    return model, loss, lr / 5 if start else lr, crop, bs
 
 # %% ../nbs/02_training.ipynb #380ae3c3
 def one_cycle(
