@@ -1,19 +1,38 @@
-"""How good the hybrid model is after so many minutes of training, each with a schedule of its own.
+"""How good the hybrid model is after so many minutes of training, each with a schedule of its own, and what it costs that one training serves all sizes.
 
-    python bench/minutes.py data/albums --out runs/minutes                 (an hour on two cores)
+    python bench/minutes.py data/albums --out runs/minutes                 (half an hour on two cores)
 
 Steps are given and minutes are measured, so that a run can be repeated; nothing else should run beside it. Test clips and scores are
 those of bench/rate_distortion.py.
 """
 import argparse
 import logging
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
 
 from common import write
-from rate_distortion import begin, score, train, training_clips
+from rate_distortion import begin, score, training_clips
+
+from celae.hybrid import HybridAutoencoder
+from celae.training import AutoencoderModule, ClipData, fit, new_model
+
+
+class Alone(HybridAutoencoder):
+    "Learns only the size that it has."
+    def _draw_size(self): return self.size
+
+
+def trained(out, clips, wavs, steps, seed, alone):
+    "A model after so many steps, and the minutes that they took; `alone`: the only size that it learns."
+    model, loss, lr, crop, bs = new_model('hybrid', seed=seed)
+    if alone: model = Alone(alone)
+    start = time.time()
+    fit(module := AutoencoderModule(model, loss, lr), ClipData(clips, wavs, bs, crop), out, steps, patience=steps, seed=seed, title=out.name)
+    return module.model, (time.time() - start) / 60
+
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -21,7 +40,8 @@ if __name__ == '__main__':
     parser.add_argument('--out', type=Path, default=Path('runs/minutes'))
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--test', nargs='+', default=['arcade', 'orchestral'], help='albums that are only listened to')
-    parser.add_argument('--steps', type=int, nargs='+', default=[150, 500, 1_700, 5_000])
+    parser.add_argument('--steps', type=int, nargs='+', default=[450, 1_350, 4_500])
+    parser.add_argument('--alone', type=int, default=1_350, help='steps of the models that learn one size only')
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
@@ -30,10 +50,11 @@ if __name__ == '__main__':
     test = albums[albums.split == 'test'].groupby('label').sample(16, random_state=args.seed).reset_index(drop=True)
     heard = wavs[test['row']]
     test['row'], rows = range(len(test)), []
-    for steps in args.steps:
-        model, minutes = train(args.out/str(steps), clips, wavs, steps, args.seed)
+    for steps, alone in [(steps, None) for steps in args.steps] + [(args.alone, 'base'), (args.alone, 'quarter')]:
+        out = args.out/(f'{steps} {alone} alone' if alone else str(steps))
+        model, minutes = trained(out, clips, wavs, steps, args.seed, alone)
         with ProcessPoolExecutor(cpu_count(), get_context('spawn'), begin, [heard]) as pool:
-            jobs = {size: pool.submit(score, size, model.at(size), test, 0, args.out/str(steps)) for size in ('base', 'quarter')}
-            rows += [dict(size=size, steps=steps, minutes=minutes, **job.result()[0]) for size, job in jobs.items()]
-        print(rows[-2:], flush=True)
+            jobs = {size: pool.submit(score, size, model.at(size), test, 0, out) for size in ([alone] if alone else ('base', 'quarter'))}
+            rows += [dict(size=size, alone=bool(alone), steps=steps, minutes=minutes, **job.result()[0]) for size, job in jobs.items()]
+        print({key: rows[-1][key] for key in ('size', 'steps', 'minutes', 'chroma', 'onset', 'zimtohrli', 'stft')}, flush=True)
     write('minutes', seed=args.seed, test=list(args.test), n_clips=len(test), table=rows)

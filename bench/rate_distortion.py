@@ -1,6 +1,6 @@
 """All codecs on whole albums that nothing was trained on.
 
-    python bench/rate_distortion.py data/albums --out runs/rate-distortion                          (two hours on two cores)
+    python bench/rate_distortion.py data/albums --out runs/rate-distortion                          (an hour and a half on two cores)
     python bench/rate_distortion.py data/albums --out runs/fold-2 --test ambient cartoon --steps 1500 --few
 
 The hybrid autoencoder and the principal components learn from the other six albums, the hybrid one from built-in music
@@ -52,7 +52,7 @@ def train(out, clips, wavs, steps, seed):
     if not (out/'model.safetensors').exists():
         start = time.time()
         model, loss, lr, crop, bs = new_model('hybrid', seed=seed)
-        fit(AutoencoderModule(model, loss, lr), ClipData(clips, wavs, bs, crop), out, steps, seed=seed, resume=True, title='training')
+        fit(AutoencoderModule(model, loss, lr), ClipData(clips, wavs, bs, crop), out, steps, patience=steps, seed=seed, resume=True, title='training')
         (out/'minutes.json').write_text(json.dumps((time.time() - start) / 60))
     return load_model(out), json.loads((out/'minutes.json').read_text())
 

@@ -234,7 +234,7 @@ def encode_all(
 ):
     "Encode all clips with the models, an untrained one and resampling, and keep latents/*.npz."
     codecs = {name: model for name, model in models.items() if name.split()[0] in ('SiLU', 'plain')}
-    codecs |= {'untrained plain': untrained(models['plain 3457'], settings.seed), 'resampling 11025': Resampling(11_025)}
+    codecs |= {'untrained plain': untrained(models['plain 3521'], settings.seed), 'resampling 11025': Resampling(11_025)}
     (out/'latents').mkdir(exist_ok=True)
     for name, codec in codecs.items():
         latent = encode_clips(codec, clips, wavs, title=f'encoding with {name}')
@@ -278,7 +278,7 @@ def analyze(
     write_json(out/'metrics'/'representations.json', table.reset_index(names='vectors').to_dict('records'))
     if 'accuracy' in table:
         save_figure(plot_comparison(table).figure, out/'figures'/'representations.png')
-    for name in ('plain 3457', f'SiLU {max(settings["sizes"])}, flattened'):
+    for name in ('plain 3521', f'SiLU {max(settings["sizes"])}, flattened'):
         x, slug = vectors[name], name.split()[0].lower()
         sweep = kmeans_sweep(x, labels, seed=settings['seed'])
         write_json(out/'metrics'/f'kmeans-{slug}.json', sweep.to_dict('records'))
@@ -328,7 +328,7 @@ def generate_clips(
     device: str = 'auto',   # where to train
 ) -> pd.DataFrame:        # one row a set of clips, from `judge`
     "Train the prior, generate clips of every label, and judge them beside real music and simpler ways."
-    latent, folder = load_latents(out, 'plain 3457'), out/'models'/'prior'
+    latent, folder = load_latents(out, 'plain 3521'), out/'models'/'prior'
     if (folder/'model.safetensors').exists(): prior = load_prior(folder)
     else: prior, _ = fit_prior(latent, clips, folder, model, settings.steps_prior, seed=settings.seed, device=device)
     test, train = split_rows(clips, 'test'), split_rows(clips, 'train')
@@ -378,8 +378,8 @@ def run(
     try: analyze(out)
     except ValueError as e: log.warning('no analysis: %s', e)
     log.info('5/5 making new sound')
-    for name in ('plain 3457', f'SiLU {min(settings.sizes)}'): edit_examples(out, clips, wavs, name, models[name])
-    generate_clips(settings, out, clips, wavs, models['plain 3457'], device)
+    for name in ('plain 3521', f'SiLU {min(settings.sizes)}'): edit_examples(out, clips, wavs, name, models[name])
+    generate_clips(settings, out, clips, wavs, models['plain 3521'], device)
     before = read_json(out/'metrics'/'run.json', {}).get('minutes', 0)
     write_json(out/'metrics'/'run.json', dict(minutes=before + (time.time() - start) / 60, device=pick_device(device), threads=torch.get_num_threads(),
                python=platform.python_version(), torch=torch.__version__, celae=version('celae'), date=str(date.today())))

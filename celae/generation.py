@@ -296,7 +296,7 @@ class LatentPrior(nn.Module, PyTorchModelHubMixin):
     def sample(self,
         label: str | list | None = None,  # one of `labels`, or a list, one a clip; None: any
         n_clips: int = 1,           # how many to draw, unless `label` is a list
-        n_frames: int = 54,         # length of each; 54 are 5 s
+        n_frames: int = 55,         # length of each; 55 are 5 s
         seed: int = 0,              # the same seed draws the same latents
         guidance: float = 1.5,      # how much the label counts; 1: as in training
         n_steps: int = 16,          # steps from noise to latent, each of two evaluations

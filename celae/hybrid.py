@@ -15,40 +15,38 @@ from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES
-from .models import MODELS, Codec, ConvNeXtBlock, Latent, steady_phase
+from .models import MODELS, Codec, ConvNeXtBlock, Latent, istft, mdct_frames, stft
 from .references import SparseMDCT
 
 # %% ../nbs/01c_hybrid.ipynb #4c33ac22
+def _log_magnitude(spec): return torch.view_as_real(spec).square().sum(-1).add(1e-4).log() / 2
+
 class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
     "The strongest partials of the clip, and a network for the rest; any length of sound."
-    n_fft, hop_length, frame = 1024, 256, 2048       # samples: Fourier frames, from one to the next, and frames of `z`
-    pair, silence = 2, log(.01)                      # Fourier frames that the network sees as one; log magnitude where nothing sounds
-    sizes = dict(quarter=(8, 431), half=(16, 863), base=(32, 1726), double=(64, 3453), plain=(64, 0))  # name -> channels of `z`, numbers for partials
+    hop_length, pair, rows = 512, 2, 2               # samples between Fourier frames, frames that the network sees as one row, rows in a frame of `z`
+    sizes = dict(quarter=(8, 423), half=(16, 847), base=(32, 1694), double=(64, 3389), plain=(64, 0))  # name -> channels of `z`, numbers for partials
 
     def __init__(self,
-        size: str = 'base',        # 'quarter' (864 numbers a clip), 'half' (1 728), 'base' (3 455), 'double' (6 910) or 'plain' (3 457)
-        width: int = 256,          # channels inside
-        encoder_depth: int = 4,    # blocks before the latent
-        decoder_depth: int = 6,    # blocks after it
+        size: str = 'base',        # 'quarter' (864 numbers a clip), 'half' (1 728), 'base' (3 455), 'double' (6 910) or 'plain' (3 521)
+        width: int = 192,          # channels inside
+        encoder_depth: int = 3,    # blocks before the latent
+        decoder_depth: int = 5,    # blocks after it
         z_noise: float = .1,       # spread of the noise added to `z` in training
     ):
         super().__init__()
         if size not in self.sizes: raise ValueError(f'size is {size!r}, not one of {", ".join(self.sizes)}')
-        self.size, self.z_noise = size, z_noise
+        self.size, self.z_noise, self.frame = size, z_noise, self.rows * self.pair * self.hop_length
         self.partials = {name: SparseMDCT(numbers, self.frame) for name, (_, numbers) in self.sizes.items() if numbers}
-        bins, most = self.pair * (self.n_fft // 2 + 1), max(dim for dim, _ in self.sizes.values())
-        self.rows = self.frame // (self.pair * self.hop_length)         # of the network, in a frame of `z`
-        self.from_sound = nn.Linear(2 * bins, width)
-        self.encoder = nn.Sequential(*[ConvNeXtBlock(width) for _ in range(encoder_depth)])
-        self.to_z = nn.Linear(self.rows * width, most)
-        self.z_norm = nn.ModuleList([nn.BatchNorm1d(dim, affine=False) for dim, _ in self.sizes.values()])
+        bins, most = self.pair * (self.hop_length + 1), max(dim for dim, _ in self.sizes.values())
+        self.from_sound, self.to_z = nn.Linear(bins, width), nn.Linear(self.rows * width, most)
+        self.encoder = nn.Sequential(*[ConvNeXtBlock(width, 2) for _ in range(encoder_depth)])
+        self.z_norm = nn.BatchNorm1d(most, affine=False)
         self.from_z, self.from_partials = nn.Linear(most, self.rows * width), nn.Linear(3 * bins, width)
         self.size_shift = nn.Embedding(len(self.sizes), width)          # what the decoder adds, so that it knows how much it is told
-        self.decoder = nn.Sequential(*[ConvNeXtBlock(width) for _ in range(decoder_depth)])
-        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 3 * bins)
+        self.decoder = nn.Sequential(*[ConvNeXtBlock(width, 2) for _ in range(decoder_depth)])
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 2 * bins)
         nn.init.constant_(self.head.bias[:bins], -3)                    # begin with the partials, and little else
         nn.init.zeros_(self.size_shift.weight)
-        self.register_buffer('window', torch.hann_window(self.n_fft), persistent=False)
 
     @property
     def latent_dim(self): return self.sizes[self.size][0]
@@ -60,7 +58,7 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         n_samples: int,  # length of the sound
     ) -> int:            # frames of `z`
         "How many frames `z` has."
-        return -(-(1 + n_samples // self.hop_length) // (self.pair * self.rows))
+        return -(-mdct_frames(n_samples, self.hop_length) // (self.pair * self.rows))
 
     def side_bits(self, n_samples): return self.partials[self.size].side_bits(n_samples) if self.size in self.partials else 0
 
@@ -81,70 +79,72 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         if not found: raise ValueError(f'a latent with {latent.z.shape[1]} channels and {latent.side.shape[1]} numbers beside is of no size that this model knows')
         return found[0]
 
-    def _stft(self, wav):
-        return torch.stft(wav[:, 0], self.n_fft, self.hop_length, window=self.window, pad_mode='constant', normalized=True, return_complex=True)
+    def _to_rows(self, x, n_rows, end=0.):          # (b, n, f) -> (b, n_rows, 2 f), padded with `end`
+        return F.pad(x, (0, 0, 0, self.pair * n_rows - x.shape[1]), value=end).unflatten(1, (n_rows, self.pair)).flatten(2)
 
-    def _to_rows(self, spec, n_rows, end=0.):       # (b, f, n) -> (b, n_rows, 2 f), padded with `end`
-        spec = F.pad(spec, (0, self.pair * n_rows - spec.shape[2]), value=end)
-        return rearrange(spec, 'b f (n p) -> b n (p f)', p=self.pair)
-
-    def encode(self, wav): return self._encode(wav)[0]
-
-    def _encode(self, wav):
-        "The latent, and the sound of the partials, which training needs again."
+    def encode(self, wav):
         level = wav.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-5)
-        side, tonal = level[:, 0].log(), torch.zeros_like(wav)
+        side, wav = level[:, 0].log(), wav / level
         if self.size in self.partials:
-            kept = self.partials[self.size].encode(wav / level)
-            side, tonal = torch.cat([side, kept.z[:, 0], kept.side], 1), self.partials[self.size].decode(kept, wav.shape[-1])
-        n_rows = self.rows * self.n_frames(wav.shape[-1])
-        seen = torch.cat([self._to_rows((self._stft(each).abs() + 1e-2).log(), n_rows, self.silence) for each in (wav / level, tonal)], 2)
-        z = self.look(seen).float()
-        return Latent(self.z_norm[list(self.sizes).index(self.size)](z[:, :self.latent_dim]), side), tonal
+            kept = self.partials[self.size].encode(wav)
+            side = torch.cat([side, kept.z[:, 0], kept.side], 1)
+        return Latent(self.listen(wav), side)
 
     def decode(self, latent, n_samples):
-        codec = self.partials.get(self.size_of(latent))
-        if codec is None: return self._decode(latent, latent.z.new_zeros(len(latent.z), 1, n_samples))
-        values, bits = latent.side[:, 1:].tensor_split([latent.side.shape[1] - 1 - codec.side_bits(n_samples)], 1)
-        return self._decode(latent, codec.decode(Latent(values[:, None], bits), n_samples))
+        size = self.size_of(latent)
+        tonal = latent.z.new_zeros(len(latent.z), 1, n_samples)
+        if size in self.partials:
+            codec = self.partials[size]
+            values, bits = latent.side[:, 1:].tensor_split([latent.side.shape[1] - 1 - codec.side_bits(n_samples)], 1)
+            tonal = codec.decode(Latent(values[:, None], bits), n_samples)
+        return self.complete(latent.z, tonal, size) * latent.side[:, :1, None].exp()
 
-    def _decode(self, latent, tonal):
-        spec = self._stft(tonal)                                                           # (b, f, n)
-        n_frames, n_rows = spec.shape[2], -(-spec.shape[2] // self.pair)
-        phases = steady_phase(spec, self.hop_length)
-        soft = spec * (spec.abs() + 1e-4)**-.7 * torch.polar(torch.ones_like(phases), -phases)
-        ends = ((spec.abs() + 1e-2).log(), self.silence), (soft.real, 0.), (soft.imag, 0.)
-        seen = torch.cat([self._to_rows(each, n_rows, end) for each, end in ends], 2)
-        z = F.pad(latent.z, (0, 0, 0, self.from_z.in_features - latent.z.shape[1]))       # channels that were not kept are 0
-        rows = self.tell(z, seen, torch.tensor(list(self.sizes).index(self.size_of(latent)), device=spec.device))
-        with torch.autocast(rows.device.type, enabled=False):  # a phase in 8 bits would be heard
-            log_mag, phase, gain = rearrange(rows, 'b n (k p f) -> k b f (n p)', k=3, p=self.pair)[..., :n_frames]
-            spec = torch.polar(log_mag.clamp(max=5).exp(), phase + phases) + spec * (1 + gain.tanh())
-            wav = torch.istft(spec, self.n_fft, self.hop_length, window=self.window, normalized=True, length=tonal.shape[-1])
-        return (wav * latent.side[:, :1].exp())[:, None]
+    def listen(self,
+        wav: Tensor,  # sound of level 1 (b, 1, t)
+    ) -> Tensor:      # z (b, d, n)
+        "What the network keeps of a sound."
+        n_rows = self.rows * self.n_frames(wav.shape[-1])
+        return self.look(self._to_rows(_log_magnitude(stft(wav, self.hop_length)), n_rows, log(.01)))[:, :self.latent_dim]
+
+    def complete(self,
+        z: Tensor,      # from `listen`, edited or not (b, d, n)
+        tonal: Tensor,  # sound of the partials (b, 1, t)
+        size: str,      # one of `sizes`
+    ) -> Tensor:        # sound of level 1 (b, 1, t)
+        "Add to the partials what `z` says."
+        spec = stft(tonal, self.hop_length)                                               # (b, n, f)
+        n_frames, n_rows = spec.shape[1], -(-spec.shape[1] // self.pair)
+        log_mag = _log_magnitude(spec)
+        soft = (torch.view_as_real(spec) * (-.7 * log_mag).exp()[..., None]).flatten(2)   # soft partials count too: magnitude to the power of .3
+        seen = torch.cat([self._to_rows(log_mag, n_rows, log(.01)), self._to_rows(soft, n_rows)], 2)
+        z = F.pad(z, (0, 0, 0, self.from_z.in_features - z.shape[1]))                     # channels that were not kept are 0
+        rows = self.tell(z, seen, torch.tensor(list(self.sizes).index(size), device=spec.device))
+        log_mag, phase = [each.unflatten(2, (self.pair, -1)).flatten(1, 2)[:, :n_frames] for each in rows.float().chunk(2, 2)]
+        return istft(spec + torch.polar(log_mag.clamp(max=5).exp(), phase), tonal.shape[-1])
 
     def look(self,
-        seen: Tensor,  # log magnitudes of sound and partials, row by row (b, n_rows, f)
-    ) -> Tensor:       # z of all channels, before it is normalised (b, d, n)
+        seen: Tensor,  # log magnitudes of the sound, row by row (b, n_rows, f)
+    ) -> Tensor:       # z of all channels (b, d, n)
         "The network of the encoder."
         h = self.encoder(self.from_sound(seen).mT)
-        return self.to_z(rearrange(h, 'b w (n r) -> b n (r w)', r=self.rows)).mT
+        return self.z_norm(self.to_z(rearrange(h, 'b w (n r) -> b n (r w)', r=self.rows)).mT.float())
 
     def tell(self,
         z: Tensor,     # with all channels (b, d, n)
         seen: Tensor,  # log magnitudes and softened values of the partials, row by row (b, n_rows, f)
         size: Tensor,  # number of the size, one for all
-    ) -> Tensor:       # log magnitude, phase and gain, row by row (b, n_rows, f)
+    ) -> Tensor:       # log magnitude and phase of what is added, row by row (b, n_rows, f)
         "The network of the decoder."
         told = rearrange(self.from_z(z.mT), 'b n (r w) -> b (n r) w', r=self.rows)[:, :seen.shape[1]]
-        h = self.decoder((told + self.from_partials(seen) + self.size_shift(size)).mT)
-        with torch.autocast(h.device.type, enabled=False): return self.head(self.norm(h.float().mT))
+        return self.head(self.norm(self.decoder((told + self.from_partials(seen) + self.size_shift(size)).mT).mT))
+
+    def _draw_size(self): return list(self.sizes)[torch.randint(len(self.sizes), ()).item()]
 
     def forward(self, wav):
         if not self.training: return self.reconstruct(wav)
-        drawn = self.at(list(self.sizes)[torch.randint(len(self.sizes), ()).item()])
-        latent, tonal = drawn._encode(wav)
-        return drawn._decode(latent._replace(z=latent.z + self.z_noise * torch.randn_like(latent.z)), tonal)
+        drawn = self.at(self._draw_size())
+        latent = drawn.encode(wav)
+        return drawn.decode(latent._replace(z=latent.z + self.z_noise * torch.randn_like(latent.z)), wav.shape[-1])
 
 MODELS['HybridAutoencoder'] = HybridAutoencoder
 
@@ -155,9 +155,7 @@ class _Part(nn.Module):
         super().__init__()
         self.model, self.forward = model, getattr(self, which)
 
-    def encoder(self, seen):
-        index = list(self.model.sizes).index(self.model.size)
-        return self.model.z_norm[index](self.model.look(seen)[:, :self.model.latent_dim])
+    def encoder(self, seen): return self.model.look(seen)[:, :self.model.latent_dim]
 
     def decoder(self, z, seen):
         z = F.pad(z, (0, 0, 0, self.model.from_z.in_features - self.model.latent_dim))
@@ -168,10 +166,10 @@ def export_onnx(
     folder: str | Path,        # gets encoder.onnx and decoder.onnx
 ) -> Path:                     # the folder
     "Write the networks of encoder and decoder as ONNX files. Needs the packages onnx and onnxscript."
-    folder, bins = Path(folder), model.pair * (model.n_fft // 2 + 1)
+    folder, bins = Path(folder), model.from_sound.in_features
     folder.mkdir(parents=True, exist_ok=True)
     n, rows = torch.export.Dim('n', min=2), model.rows
-    seen, z = torch.zeros(1, 8 * rows, 2 * bins), torch.zeros(1, model.latent_dim, 8)
+    seen, z = torch.zeros(1, 8 * rows, bins), torch.zeros(1, model.latent_dim, 8)
     inputs = dict(encoder=((seen,), dict(seen={1: rows * n})),
                   decoder=((z, torch.zeros(1, 8 * rows, 3 * bins)), dict(z={2: n}, seen={1: rows * n})))
     for name, (args, shapes) in inputs.items():

@@ -82,36 +82,49 @@ class SparseMDCT(Codec):
         if self.n_bins < 1: raise ValueError(f'latent_size is {latent_size}, which leaves no bin of {hop}')
         self.n_kept = min(self.n_bins * self.span, latent_size - -(-(hop + self.n_bins * self.span) // 32))
 
-    def _spans(self, n_frames):
-        "Frames that one map covers, how many maps there are, and coefficients kept by each."
-        span = min(self.span, n_frames)
-        return span, -(-n_frames // span), max(1, round(self.n_kept * span / self.span))
+    def _span(self, n_frames): return min(self.span, n_frames)             # frames that one map covers
+    def _kept(self, span): return max(1, round(self.n_kept * span / self.span))   # coefficients of each map
 
     def side_bits(self, n_samples):
-        span, n_spans, _ = self._spans(mdct_frames(n_samples, self.hop))
-        return n_spans * (self.hop + self.n_bins * span)
+        n_frames = mdct_frames(n_samples, self.hop)
+        return -(-n_frames // self._span(n_frames)) * (self.hop + self.n_bins * self._span(n_frames))
 
-    def encode(self, wav):
-        coefs = mdct(wav, self.hop)
-        span, n_spans, n_kept = self._spans(coefs.shape[2])
-        coefs = rearrange(F.pad(coefs, (0, span * n_spans - coefs.shape[2])), 'b k (m s) -> b m k s', s=span)
+    def pick(self,
+        coefs: Tensor,            # from `mdct` (b, hop, n)
+        span: int | None = None,  # frames of each map; None: as many as a clip has, if there are so many
+    ) -> tuple[Tensor, Tensor]:   # signed square roots (b, m, k) of what is kept, and their maps as bits (b, m, l)
+        "Choose coefficients, map by map."
+        span = span or self._span(coefs.shape[2])
+        coefs = rearrange(F.pad(coefs, (0, -coefs.shape[2] % span)), 'b k (m s) -> b m k s', s=span)
         bins = coefs.square().sum(3).topk(self.n_bins, 2).indices.sort(2).values                     # (b, m, d), low to high
         some = rearrange(coefs.gather(2, repeat(bins, 'b m d -> b m d s', s=span)), 'b m d s -> b m (s d)')
-        places = some.abs().topk(n_kept, 2).indices.sort(2).values                                   # (b, m, n_kept), in order of time
+        places = some.abs().topk(self._kept(span), 2).indices.sort(2).values                         # in order of time
         kept = some.gather(2, places)
-        bits = [torch.zeros(*coefs.shape[:3], device=wav.device).scatter_(2, bins, 1.), torch.zeros_like(some).scatter_(2, places, 1.)]
-        return Latent(rearrange(kept.sign() * kept.abs().sqrt(), 'b m k -> b 1 (m k)'), torch.cat(bits, 2).flatten(1))
+        bits = [torch.zeros(*coefs.shape[:3], device=coefs.device).scatter_(2, bins, 1.), torch.zeros_like(some).scatter_(2, places, 1.)]
+        return kept.sign() * kept.abs().sqrt(), torch.cat(bits, 2)
+
+    def place(self,
+        values: Tensor,  # from `pick` (b, m, k)
+        bits: Tensor,    # from `pick` (b, m, l)
+    ) -> Tensor:         # coefficients (b, hop, n), with all frames of the last map
+        "Put what was chosen where it was; the rest is 0."
+        span = (bits.shape[2] - self.hop) // self.n_bins
+        bins, places = [part.topk(n, 2).indices.sort(2).values
+                        for part, n in zip(bits.split([self.hop, self.n_bins * span], 2), (self.n_bins, values.shape[2]))]
+        some = values.new_zeros(*values.shape[:2], self.n_bins * span).scatter_(2, places, values * values.abs())
+        coefs = values.new_zeros(*values.shape[:2], self.hop, span).scatter_(2, repeat(bins, 'b m d -> b m d s', s=span),
+                                                                             rearrange(some, 'b m (s d) -> b m d s', s=span))
+        return rearrange(coefs, 'b m k s -> b k (m s)')
+
+    def encode(self, wav):
+        values, bits = self.pick(mdct(wav, self.hop))
+        return Latent(values.flatten(1)[:, None], bits.flatten(1))
 
     def decode(self, latent, n_samples):
         n_frames = mdct_frames(n_samples, self.hop)
-        span, n_spans, n_kept = self._spans(n_frames)
-        z, bits = latent.z.unflatten(2, (n_spans, n_kept))[:, 0], latent.side.unflatten(1, (n_spans, -1))
-        bins, places = [part.topk(n, 2).indices.sort(2).values
-                        for part, n in zip(bits.split([self.hop, self.n_bins * span], 2), (self.n_bins, n_kept))]
-        some = z.new_zeros(*z.shape[:2], self.n_bins * span).scatter_(2, places, z * z.abs())
-        coefs = z.new_zeros(*z.shape[:2], self.hop, span).scatter_(2, repeat(bins, 'b m d -> b m d s', s=span),
-                                                                   rearrange(some, 'b m (s d) -> b m d s', s=span))
-        return imdct(rearrange(coefs, 'b m k s -> b k (m s)')[..., :n_frames], n_samples)
+        n_maps = -(-n_frames // self._span(n_frames))
+        coefs = self.place(latent.z[:, 0].unflatten(1, (n_maps, -1)), latent.side.unflatten(1, (n_maps, -1)))
+        return imdct(coefs[..., :n_frames], n_samples)
 
 # %% ../nbs/01a_references.ipynb #081c93e1
 class PCACodec(nn.Module, Codec, PyTorchModelHubMixin):

@@ -22,7 +22,7 @@ from .data import CLIP_SAMPLES, SR, ClipDataset, clip_tensor, log, progress, wri
 from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, Resampling, SpectralAutoencoder, load_model,
                           save_model)
 from .hybrid import HybridAutoencoder
-from .scores import BETTER, METRICS, log_mel, mse, stft_distance
+from .scores import BETTER, METRICS, magnitude_distance, magnitudes, mel_db, mse, stft_distance
 
 # %% ../nbs/02_training.ipynb #cac74ec0
 def split_rows(
@@ -59,11 +59,13 @@ def hearing_loss(
     x: Tensor,      # original (b, 1, t)
 ) -> Tensor:        # (b,), 0 is perfect
     "STFT distance, a tenth of the mel distance, which counts low bands as the ear does, and .3 of what the correlation of onsets lacks."
-    mels = log_mel(x_hat), log_mel(x)
-    rises = [F.relu(mel.diff(dim=2)).mean(1) for mel in mels]                               # onset strength (b, n)
+    resolutions = dict(n_fft=2048, hop=512), dict(n_fft=512, hop=256), dict(n_fft=128, hop=64)   # the short ones half as often as in the score, which costs half as much
+    mags = [[magnitudes(wav, **each) for wav in (x_hat, x)] for each in resolutions]
+    mels = [mel_db(mag) for mag in mags[0]]
+    rises = [F.relu(mel.diff(dim=1)).mean(2) for mel in mels]                               # onset strength (b, n)
     a, b = [rise - rise.mean(1, keepdim=True) for rise in rises]
     onsets = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-3)
-    return stft_distance(x_hat, x) + (mels[0] - mels[1]).abs().mean((1, 2)) / 10 + .3 * (1 - onsets)
+    return sum(magnitude_distance(*pair) for pair in mags) / len(mags) + (mels[0] - mels[1]).abs().mean((1, 2)) / 10 + .3 * (1 - onsets)
 
 LOSSES = dict(mse=mse, stft=stft_distance, hearing=hearing_loss)
 
@@ -94,7 +96,7 @@ PLANS = dict(  # name -> (class, loss, highest learning rate, training crop in s
     leakyrelu=(CELAutoencoderLeakyReLU, 'mse', .01, None, 16),
     silu=(CELAutoencoderSiLU, 'mse', .01, None, 16),
     spectral=(SpectralAutoencoder, 'stft', 2e-3, 32_768, 16),
-    hybrid=(HybridAutoencoder, 'hearing', 1.5e-3, 65_536, 8))
+    hybrid=(HybridAutoencoder, 'hearing', 2e-3, 65_536, 8))
 FRAMES = CLIP_SAMPLES // 512 + 1  # of the spectral model in a clip
 
 def new_model(

@@ -48,10 +48,11 @@ def ship_base(folder):
     scores = '; '.join(f'{row["latent_size"]} numbers: chroma {row["chroma"]:.3f}, onset {row["onset"]:.3f}, Zimtohrli {row["zimtohrli"]:.2f}, '
                        f'MR-STFT {row["stft"]:.2f}, SNR {row["snr"]:.1f} dB' for row in rows)
     model = load_model(folder)
-    scale = 1 / model.z_norm[0].running_var.mean().sqrt()      # what is normalised afterwards may have any; this one fits into half precision
-    for part in (model.to_z.weight, model.to_z.bias, *[norm.running_mean for norm in model.z_norm]): part.data *= scale
-    for norm in model.z_norm: norm.running_var *= scale**2
-    ship(model, 'base', what='A hybrid autoencoder: 864, 1 728, 3 455 or 6 910 numbers for 5 s of sound, or 3 457 without partials, all with the same weights.',
+    norm, part = model.z_norm, model.to_z                      # what is normalised afterwards may have any scale; this one fits into half precision
+    scale = 1 / norm.running_var.mean().sqrt()
+    for values in (part.weight, part.bias, norm.running_mean): values.data *= scale
+    norm.running_var *= scale**2
+    ship(model, 'base', what='A hybrid autoencoder: 864, 1 728, 3 455 or 6 910 numbers for 5 s of sound, or 3 521 without partials, all with the same weights.',
          albums=', '.join(game for label, game in ALBUMS.items() if label not in found['test']), more=f'; and 96 tracks of built-in music; {found["n_train"]} clips of 5 s in all',
          training=f'{found["steps"]} batches of 8 crops of 3 s by `bench/rate_distortion.py`, {found["minutes"]:.0f} minutes on two cores',
          scores=f'On {found["n_clips"]} clips of {" and ".join(ALBUMS[label] for label in found["test"])}, of which it knows nothing: {scores}.')
