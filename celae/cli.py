@@ -69,12 +69,15 @@ def train(
     max_clips: Annotated[Optional[int], typer.Option(help='Thin a large collection to about so many clips.')] = None,
     seed: Seed = 0, device: Device = 'auto',
     resume: Annotated[bool, typer.Option('--resume', help='Go on from the last checkpoint in OUT.')] = False,
+    devices: Annotated[int, typer.Option(min=1, help='Processes on this machine, one for each GPU; batches add up.')] = 1,
+    num_nodes: Annotated[int, typer.Option(min=1, help='Machines, when started on each by torchrun or SLURM.')] = 1,
     cache: Annotated[Optional[Path], typer.Option(help='Where decoded clips are kept.')] = None,
 ):
     """Train one model on a folder of music.
 
     Example: celae train ~/Music --from base --out my-model
     """
+    from lightning.pytorch.utilities import rank_zero_only
     from celae.data import cache_clips, clip_table
     from celae.training import AutoencoderModule, ClipData, evaluate, fit, new_model, split_rows
     if (out/'model.safetensors').exists() and not resume: raise ValueError(f'{out}: holds a model already; use another --out')
@@ -82,7 +85,8 @@ def train(
     net, loss, lr, crop, bs = new_model(model, latent_size, start, seed)
     test = split_rows(clips, 'test')
     before = evaluate(net.eval(), test, wavs, title='scoring before') if start else None
-    fit(AutoencoderModule(net.train(), loss, lr), ClipData(clips, wavs, bs, crop), out, steps, seed=seed, device=device, resume=resume)
+    fit(AutoencoderModule(net.train(), loss, lr), ClipData(clips, wavs, bs, crop), out, steps, seed=seed, device=device, devices=devices, num_nodes=num_nodes, resume=resume)
+    if rank_zero_only.rank: return                    # one process speaks for all
     scores = evaluate(net, test, wavs)
     def said(k): return f'{k} {scores[k].mean():.3g}' + (f' (before: {before[k].mean():.3g})' if start else '')
     print(f'{out}: on {len(scores)} test clips ' + ', '.join(map(said, ('snr', 'mel', 'stft'))))
