@@ -4,20 +4,20 @@
     python bench/speed.py                                     (ten minutes on two cores)
 
 Weights are random, which makes no difference to the time. Codecs take turns, so that a busy machine slows all of them; figures are
-medians over the turns, as seconds of sound per second. Memory is the highest resident set of a process that does nothing else.
+medians over the turns, as seconds of sound per second. Memory is what the resident set of a process that does nothing else grows by at most.
 """
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from common import write
+from common import RESULTS, write
 
 from celae.data import CLIP_SAMPLES, SR, ClipDataset
 from celae.hybrid import HybridAutoencoder
@@ -56,6 +56,11 @@ CODECS = {'celae base': lambda: ours(HybridAutoencoder().eval()), 'celae quarter
           'EnCodec 24 kHz': encodec, 'SNAC 24 kHz': snac}
 
 
+def resident(which):
+    "Memory of this process in MB: 'VmRSS' now, 'VmHWM' at most."
+    return int(next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith(which)).split()[1]) / 1024
+
+
 def timed(f, *args, bf16=False):
     "Result of a call and its seconds."
     with torch.inference_mode(), torch.autocast('cpu', torch.bfloat16, enabled=bf16):
@@ -92,16 +97,22 @@ def training(model, loss, bs, crop, steps):
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--turns', type=int, default=7)
+    parser.add_argument('--turns', type=int, default=7, help='0: measure memory only')
     parser.add_argument('--memory', choices=list(CODECS), help='only this codec, once, and how much memory it took (what the script asks of itself)')
     args = parser.parse_args()
     if args.memory:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        codec = CODECS[args.memory]()
-        once(codec, 1, False)
-        print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+        before = resident('VmRSS')
+        Path('/proc/self/clear_refs').write_text('5')            # forget the peak of the imports
+        once(CODECS[args.memory](), 1, False)
+        print(json.dumps(resident('VmHWM') - before))
         sys.exit()
 
+    memory = {name: json.loads(subprocess.run([sys.executable, __file__, '--memory', name], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+              for name in CODECS}
+    if not args.turns:                       # only memory, beside times that were measured before
+        found = json.loads((RESULTS/'speed.json').read_text())
+        (RESULTS/'speed.json').write_text(json.dumps(found | dict(memory_mb=memory), indent=1) + '\n')
+        sys.exit()
     codecs, rows = {name: make() for name, make in CODECS.items()}, []
     for kind, bs, bf16 in (('one clip, float32', 1, False), ('batch of 16, float32', 16, False), ('batch of 16, bf16', 16, True)):
         took = {name: [] for name in codecs}
@@ -114,7 +125,5 @@ if __name__ == '__main__':
             rows.append(dict(codec=name, kind=kind, **{what: statistics.median(rate) for what, rate in zip(('encode', 'decode', 'both'), rates)},
                              both_low=min(rates[2]), both_high=max(rates[2])))
             print(rows[-1], flush=True)
-    memory = {name: json.loads(subprocess.run([sys.executable, __file__, '--memory', name], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-              for name in CODECS}
     trained = {'celae, all sizes': training(HybridAutoencoder(), 'hearing', 8, 65_536, 40), '2024 SiLU 55125': training(CELAutoencoderSiLU(55_125), 'mse', 16, None, 8)}
     write('speed', turns=args.turns, rows=rows, memory_mb=memory, training_clips_a_second=trained)
