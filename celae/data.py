@@ -61,6 +61,17 @@ def open_audio(
         raise AudioError(f'{path}: cannot be read as audio ({reason}); {hint}') from None
 
 # %% ../nbs/00_data.ipynb #cc565d80
+def _read(f, path, n_frames, start=None):
+    "Up to so many frames (t, c) of an open file, from frame `start` or where it stands; -1: all that are left."
+    try:
+        if start is not None: f.seek(min(start, f.frames))
+        wav = f.read(n_frames, dtype='float32', always_2d=True)
+    except sf.LibsndfileError as e:
+        raise AudioError(f'{path}: damaged ({str(e.error_string).strip().rstrip(".")})') from None
+    if np.isfinite(wav).all(): return wav
+    log.warning('%s: has samples that are not numbers; they are read as zero', path)
+    return np.nan_to_num(wav, nan=0., posinf=0., neginf=0.)
+
 def read_audio(
     path: str | Path,              # audio file: any rate, any number of channels
     sr: int = SR,                  # rate of the result in Hz
@@ -71,14 +82,7 @@ def read_audio(
     "Read a file, or a piece of it, at the rate asked for."
     with open_audio(path) as f:
         rate, ratio = f.samplerate, f.samplerate / sr
-        try:
-            f.seek(min(round(start * ratio), f.frames))
-            wav = f.read(-1 if n_samples is None else int(np.ceil(n_samples * ratio)), dtype='float32', always_2d=True)
-        except sf.LibsndfileError as e:
-            raise AudioError(f'{path}: damaged ({str(e.error_string).strip().rstrip(".")})') from None
-    if not np.isfinite(wav).all():
-        log.warning('%s: has samples that are not numbers; they are read as zero', path)
-        wav = np.nan_to_num(wav, nan=0., posinf=0., neginf=0.)
+        wav = _read(f, path, -1 if n_samples is None else int(np.ceil(n_samples * ratio)), round(start * ratio))
     if not stereo: wav = wav.mean(1, keepdims=True)
     if rate != sr and len(wav): wav = soxr.resample(wav, rate, sr)
     return np.ascontiguousarray(wav.T[:, :n_samples]).clip(-1, 1)
@@ -95,11 +99,8 @@ def read_blocks(
         n_channels, n_read, last = f.channels if stereo else 1, round(secs * f.samplerate), False
         resampler = soxr.ResampleStream(f.samplerate, sr, n_channels, 'float32') if f.samplerate != sr else None
         while not last:
-            try: wav = f.read(n_read, dtype='float32', always_2d=True)
-            except sf.LibsndfileError as e:
-                raise AudioError(f'{path}: damaged ({str(e.error_string).strip().rstrip(".")})') from None
+            wav = _read(f, path, n_read)
             last = len(wav) < n_read
-            wav = np.nan_to_num(wav, nan=0., posinf=0., neginf=0.)
             if not stereo: wav = wav.mean(1, keepdims=True)
             if resampler: wav = resampler.resample_chunk(wav, last=last).reshape(-1, n_channels)
             if len(wav): yield np.ascontiguousarray(wav.T).clip(-1, 1)

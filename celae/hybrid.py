@@ -94,10 +94,17 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         size = self.size_of(latent)
         tonal = latent.z.new_zeros(len(latent.z), 1, n_samples)
         if size in self.partials:
-            codec = self.partials[size]
-            values, bits = latent.side[:, 1:].tensor_split([latent.side.shape[1] - 1 - codec.side_bits(n_samples)], 1)
-            tonal = codec.decode(Latent(values[:, None], bits), n_samples)
+            values, bits = self.split_side(latent, n_samples)
+            tonal = self.partials[size].decode(Latent(values[:, None], bits), n_samples)
         return self.complete(latent.z, tonal, size) * latent.side[:, :1, None].exp()
+
+    def split_side(self,
+        latent: Latent,           # with partials
+        n_samples: int,           # length of the sound
+    ) -> tuple[Tensor, Tensor]:   # values of the partials (b, k) and their maps as bits (b, l)
+        "What `side` says beside the level."
+        n_bits = self.partials[self.size_of(latent)].side_bits(n_samples)
+        return latent.side[:, 1:].tensor_split([latent.side.shape[1] - 1 - n_bits], 1)
 
     def listen(self,
         wav: Tensor,  # sound of level 1 (b, 1, t)

@@ -39,6 +39,12 @@ def _level(path, stereo):
     if not n_samples: raise AudioError(f'{path}: holds no sound')
     return n_samples, torch.from_numpy(np.sqrt(energy / n_samples)).float().clamp_min(1e-5)[:, None, None]
 
+def _frames(model, n_samples, chunk_secs):
+    "Frames of `z` in a sound of the hybrid model, those that one map of partials covers, and those of a chunk."
+    n_frames = mdct_frames(n_samples, model.frame)
+    span = min(mdct_frames(CLIP_SAMPLES, model.frame), n_frames)
+    return n_frames, span, span * max(1, round(chunk_secs * SR / model.frame / span))
+
 @torch.no_grad()
 def encode_file(
     model: Codec,            # a hybrid model or one of 2024; any other is given the whole sound at once
@@ -55,9 +61,7 @@ def encode_file(
         z = torch.cat([model.encode(wav).z for wav in pieces], 2)
         return Latent(z, z.new_zeros(len(z), 0)), n_samples
     if not isinstance(model, HybridAutoencoder): return model.encode(torch.from_numpy(np.concatenate(list(blocks), 1))[:, None]), n_samples
-    sparse, n_frames = model.partials.get(model.size), mdct_frames(n_samples, model.frame)
-    span = min(mdct_frames(CLIP_SAMPLES, model.frame), n_frames)
-    step = span * max(1, round(chunk_secs * SR / model.frame / span))
+    sparse, (n_frames, span, step) = model.partials.get(model.size), _frames(model, n_samples, chunk_secs)
     starts = range(0, n_frames, step)
     firsts = [max(0, start - REACH) for start in starts]                 # frame at which each piece begins
     ranges = [(first * model.frame, min(n_samples, (start + step + REACH) * model.frame)) for start, first in zip(starts, firsts)]
@@ -88,13 +92,9 @@ def decode_blocks(
     if not isinstance(model, HybridAutoencoder):
         yield model.decode(latent, n_samples)[:, 0].numpy()
         return
-    size, n_frames = model.size_of(latent), mdct_frames(n_samples, model.frame)
+    size, (n_frames, span, step) = model.size_of(latent), _frames(model, n_samples, chunk_secs)
     sparse, gain = model.partials.get(size), latent.side[:, :1, None].exp()
-    span = min(mdct_frames(CLIP_SAMPLES, model.frame), n_frames)
-    step = span * max(1, round(chunk_secs * SR / model.frame / span))
-    if sparse:
-        n_maps, n_bits = -(-n_frames // span), sparse.side_bits(n_samples)
-        values, bits = [part.unflatten(1, (n_maps, -1)) for part in latent.side[:, 1:].tensor_split([latent.side.shape[1] - 1 - n_bits], 1)]
+    if sparse: values, bits = [part.unflatten(1, (-(-n_frames // span), -1)) for part in model.split_side(latent, n_samples)]
     for start in progress(range(0, max(1, n_frames - 1), step), title):              # frame `i` of `n_frames` begins what lies between sample `i * frame` and the next
         first, last = max(0, start - REACH), min(n_frames, start + step + REACH + 1)
         length = min(n_samples, (last - 1) * model.frame) - first * model.frame
