@@ -7,7 +7,7 @@ __all__ = ['QUICK', 'HEARD', 'STYLE', 'QUALITY', 'KNOWN', 'MADE', 'LABEL', 'Sett
            'write_json', 'read_json', 'prepare', 'model_plan', 'model_path', 'train_models', 'save_figure',
            'keep_sounds', 'example_clips', 'score_models', 'encode_all', 'load_latents', 'load_representations',
            'analyze', 'edit_examples', 'generate_clips', 'run', 'figure_html', 'table_html', 'sounds_html', 'findings',
-           'write_report']
+           'write_report', 'write_map']
 
 # %% ../nbs/05_app.ipynb #ab26f157
 import base64, html, json, platform, shutil, time
@@ -19,16 +19,17 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from .data import (cache_clips, cache_folder, clip_table, clip_tensor, gtzan_root, log, mp3_bytes,
-                        write_whole)
+from .data import (SR, cache_clips, cache_folder, clip_table, clip_tensor, gtzan_root, log, mp3_bytes, progress,
+                        read_audio, write_whole)
 from .generation import (Gain, Noise, Smooth, average, fit_prior, interpolate, judge, load_prior, plot_sounds,
                               random_latent, safe_level)
 from .latent_analysis import (clip_vectors, compare_representations, elbow, encode_clips, find_clusters, kmeans_sweep,
                                    mfcc_vectors, plot_comparison, plot_confusion, plot_kmeans, plot_pca, probe,
-                                   probe_report, untrained)
+                                   probe_report, project_tsne, untrained)
 from .models import Latent, Resampling, load_model
 from .music import builtin_music
 from .references import SparseMDCT
+from .sound_map import map_html, neighbours
 from .training import (AutoencoderModule, ClipData, compare_codecs, fit, new_model, pick_device, plot_history, plot_quality,
                             split_rows)
 
@@ -240,7 +241,7 @@ def encode_all(
         latent = encode_clips(codec, clips, wavs, title=f'encoding with {name}')
         z, side = [np.asarray(part, np.float16 if codec.latent_size > 4000 else np.float32) for part in latent]
         with write_whole(out/'latents'/f'{name}.npz') as part: np.savez(part, z=z, side=side)
-    with write_whole(out/'latents'/'MFCC statistics.npz') as part: np.savez(part, x=mfcc_vectors(clips, wavs))
+    with write_whole(out/'latents'/'MFCC + chroma.npz') as part: np.savez(part, x=mfcc_vectors(clips, wavs))
 
 # %% ../nbs/05_app.ipynb #04cfea10
 def load_latents(
@@ -255,8 +256,8 @@ def load_representations(
     out: Path,   # folder of a run
 ) -> dict:       # name -> clip vectors (n_clips, n_features)
     "Clip vectors of everything that a run has encoded: pooled over time, and flattened as in 2024."
-    with np.load(out/'latents'/'MFCC statistics.npz') as f: vectors = {'MFCC statistics': f['x']}
-    names = sorted(f.stem for f in (out/'latents').glob('*.npz') if f.stem != 'MFCC statistics')
+    with np.load(out/'latents'/'MFCC + chroma.npz') as f: vectors = {'MFCC + chroma': f['x']}
+    names = sorted(f.stem for f in (out/'latents').glob('*.npz') if f.stem != 'MFCC + chroma')
     for name in names:
         z = load_latents(out, name).z.numpy()
         vectors[name] = clip_vectors(z)
@@ -274,7 +275,7 @@ def analyze(
     labels, tracks = (clips.label, clips.track) if labelled else (None, None)
     split = clips.split if settings['folder'] and gtzan_root(settings['folder']) else None
     vectors = load_representations(out)
-    table = compare_representations(vectors, labels, tracks, split, seed=settings['seed'])
+    table = compare_representations(vectors, labels, tracks, split, seed=settings['seed'], baseline='MFCC + chroma', n_repeats=3)
     write_json(out/'metrics'/'representations.json', table.reset_index(names='vectors').to_dict('records'))
     if 'accuracy' in table:
         save_figure(plot_comparison(table).figure, out/'figures'/'representations.png')
@@ -446,7 +447,7 @@ def findings(
     if 'accuracy' in known.get('majority class', {}):
         best = max((name for name in known if name.startswith(('SiLU', 'plain'))), key=lambda name: known[name]['accuracy'])
         says.append(f'A classifier names the label of {known[best]["accuracy"]:.0%} of the clips from the best latents ({best}), '
-                    f'{known["MFCC statistics"]["accuracy"]:.0%} from MFCC statistics, and {known["majority class"]["accuracy"]:.0%} by always naming the commonest.')
+                    f'{known["MFCC + chroma"]["accuracy"]:.0%} from statistics of MFCC and chroma, and {known["majority class"]["accuracy"]:.0%} by always naming the commonest.')
     if made: says.append(f'Generated clips are at a distance of {made["generated"]["distance"]:.0f} from real ones; random latents are at '
                          f'{made["random latents"]["distance"]:.0f}, averages at {made["averages of 3 clips"]["distance"]:.0f}, real music that was held back at '
                          f'{made["real music, not trained on"]["distance"]:.0f}.')
@@ -456,9 +457,9 @@ def findings(
 QUALITY = dict(codec=('codec', '{}'), latent_size=('numbers a clip', '{:,}'), snr=('SNR (dB)', '{:.1f}'), snr_low=('from', '{:.1f}'),
                snr_high=('to', '{:.1f}'), resampling_snr=('resampling, SNR', '{:.1f}'), si_sdr=('SI-SDR (dB)', '{:.1f}'), mse=('MSE', '{:.5f}'),
                log_spectral=('log-spectral (dB)', '{:.1f}'), mel=('mel (dB)', '{:.1f}'), stft=('STFT distance', '{:.2f}'))
-KNOWN = dict(vectors=('clip vectors', '{}'), accuracy=('accuracy', '{:.2f}'), low=('from', '{:.2f}'), high=('to', '{:.2f}'), macro_f1=('macro F1', '{:.2f}'),
-             k=('best k', '{:.0f}'), homogeneity=('homogeneity', '{:.2f}'), completeness=('completeness', '{:.2f}'), v_measure=('V', '{:.2f}'),
-             ari=('ARI', '{:.2f}'), ami=('AMI', '{:.2f}'), silhouette=('silhouette', '{:.2f}'), pca2_variance=('PCA-2 variance', '{:.1%}'))
+KNOWN = dict(vectors=('clip vectors', '{}'), accuracy=('accuracy', '{:.2f}'), low=('from', '{:.2f}'), high=('to', '{:.2f}'), gain=('gain', '{:+.2f}'), gain_low=('from', '{:+.2f}'), gain_high=('to', '{:+.2f}'), macro_f1=('macro F1', '{:.2f}'),
+             k=('k at the elbow', '{:.0f}'), ari=('ARI', '{:.2f}'), ami=('AMI', '{:.2f}'), ari_gain=('ARI gain', '{:+.2f}'), ari_gain_low=('from', '{:+.2f}'), ari_gain_high=('to', '{:+.2f}'),
+             homogeneity=('homogeneity', '{:.2f}'), completeness=('completeness', '{:.2f}'), v_measure=('V', '{:.2f}'), silhouette=('silhouette', '{:.2f}'), stability=('stability', '{:.2f}'), pca2_variance=('PCA-2 variance', '{:.1%}'))
 MADE = dict(set=('clips', '{}'), distance=('distance to real music', '{:.1f}'), agreement=('label recognised', '{:.0%}'), nearest=('distance to the nearest training clip', '{:.2f}'))
 LABEL = dict(label=('label', '{}'), precision=('precision', '{:.2f}'), recall=('recall', '{:.2f}'), f1=('F1', '{:.2f}'), clips=('clips', '{:.0f}'))
 
@@ -482,7 +483,7 @@ def write_report(
         figure_html(out, 'quality', 'quality against latent size'), table_html(metric('quality'), QUALITY),
         '<h2>Listen</h2><p>The first test clip of the first labels, as it is and as each codec gives it back.</p>', sounds_html(out, 'reconstruction'),
         *[figure_html(out, f'reconstruction-{i}', 'spectrograms of the original and of reconstructions') for i in range(3)],
-        '<h2>What the latents know</h2><p>If a classifier can name the label of a track it has not heard from the latent alone, the latent knows something of the music. The baselines say how much that is: MFCC statistics are what a textbook would use, the untrained model has the same shape and has learned nothing, and the majority class is always naming the commonest label. Clusters are found without labels; ARI and AMI are 0 for chance, while V grows with the number of clusters even for chance.</p>',
+        '<h2>What the latents know</h2><p>If a classifier can name the label of a track it has not heard from the latent alone, the latent knows something of the music. The baselines say how much that is: statistics of MFCC and chroma are what a textbook would use, and <i>gain</i> is the difference to them with its interval, the untrained model has the same shape and has learned nothing, and the majority class is always naming the commonest label. Clusters are found without labels; ARI and AMI are 0 for chance, while V grows with the number of clusters even for chance.</p>',
         figure_html(out, 'representations', 'accuracy of each kind of clip vectors'), table_html(metric('representations'), KNOWN)]
     for slug, title in (('plain', 'The hybrid model without partials, pooled over time'), ('silu', 'The 2024 model, flattened')):
         parts += [f'<h3>{title}</h3>', figure_html(out, f'kmeans-{slug}', 'K-means for 2 to 20 clusters'), figure_html(out, f'pca-{slug}', 'projection on two principal components'),
@@ -498,3 +499,31 @@ def write_report(
             f'<title>celae: {name}</title><style>{STYLE}</style><body>{"".join(parts)}</body></html>')
     with write_whole(out/'report.html') as part: part.write_text(page)
     return out/'report.html'
+
+# %% ../nbs/05_app.ipynb #515fe33d
+@torch.no_grad()
+def write_map(
+    out: str | Path,           # folder of a run
+    name: str = 'plain 3521',  # which latents place the clips
+    secs: float = 3.,          # of each clip that can be heard
+    seed: int = 0,             # of projection and clusters
+) -> Path:                     # map.html in it
+    "Make the map of a run."
+    out = Path(out)
+    if not (out/'latents'/f'{name}.npz').exists(): raise ValueError(f'{out}: no run with latents of {name} in this folder')
+    clips, x = pd.read_parquet(out/'clips.parquet'), clip_vectors(load_latents(out, name).z)
+    there = clips.path.map(lambda path: Path(path).exists()).to_numpy()
+    if there.sum() < 3: raise ValueError(f'{out}: a map needs three clips, and of the music of this run {there.sum()} are at their place')
+    if not there.all(): log.warning('%s: not there any more, so that %d of %d clips are left out of the map', clips.path[~there].iloc[0], (~there).sum(), len(clips))
+    clips, x = clips[there].reset_index(drop=True), x[there]
+    log.info('placing %d clips', len(clips))
+    points, trust = project_tsne(x, seed=seed)
+    clips['cluster'] = [f'{c:02d}' for c in find_clusters(x, elbow(kmeans_sweep(x, seed=seed)), seed)]
+    model = load_model(model_path(out, 'hybrid')).at('base')
+    def sounds():
+        for clip in progress(clips.itertuples(), 'drawing the map', len(clips)):
+            wav = read_audio(clip.path, start=clip.start, n_samples=int(min(secs * SR, clip.n_samples)))
+            yield wav, model.reconstruct(torch.from_numpy(wav)[None])[0].numpy()
+    note = f'Placed by t-SNE of {name}: who is near whom is to be trusted ({trust:.2f} of 1), how far apart groups lie is not.'
+    with write_whole(out/'map.html') as part: part.write_text(map_html(clips, points, neighbours(x), sounds(), f'Map of {out.resolve().name}', note))
+    return out/'map.html'

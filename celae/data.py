@@ -10,7 +10,7 @@ __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'SAVE_SECS', 'log', 'AUDIO_TYPES'
            'cache_folder', 'cache_clips', 'ClipDataset', 'clip_tensor']
 
 # %% ../nbs/00_data.ipynb #1acc4529
-import base64, hashlib, html, io, json, logging, os, sys, tempfile, time
+import base64, hashlib, html, io, json, logging, os, shutil, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
@@ -117,6 +117,9 @@ def write_whole(
     try:
         yield part
         os.replace(part, path)
+    except OSError as e:
+        if e.errno and not e.filename: e.filename = str(path)     # a full disk does not say which file
+        raise
     finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/00_data.ipynb #62ac82ce
@@ -135,12 +138,15 @@ def write_blocks(
     (fmt, subtype), first = kinds[ending], next(blocks)
     rate = 48_000 if ending == '.opus' else rate or sr
     resampler = soxr.ResampleStream(sr, rate, len(first), 'float32') if rate != sr else None
-    with write_whole(path) as part, sf.SoundFile(part, 'w', rate, len(first), subtype, format=fmt) as f:
-        for block in chain([first], blocks):
-            wav = np.asarray(block, np.float32).T
-            if resampler: wav = resampler.resample_chunk(np.ascontiguousarray(wav)).reshape(len(wav) and -1, len(first))
-            for i in range(0, len(wav), rate): f.write(wav[i:i + rate].clip(-1, 1))  # much at once overflows libsndfile's vorbis
-        if resampler: f.write(resampler.resample_chunk(np.zeros((0, len(first)), np.float32), last=True).clip(-1, 1))
+    try:
+        with write_whole(path) as part, sf.SoundFile(part, 'w', rate, len(first), subtype, format=fmt) as f:
+            for block in chain([first], blocks):
+                wav = np.asarray(block, np.float32).T
+                if resampler: wav = resampler.resample_chunk(np.ascontiguousarray(wav)).reshape(len(wav) and -1, len(first))
+                for i in range(0, len(wav), rate): f.write(wav[i:i + rate].clip(-1, 1))  # much at once overflows libsndfile's vorbis
+            if resampler: f.write(resampler.resample_chunk(np.zeros((0, len(first)), np.float32), last=True).clip(-1, 1))
+    except sf.LibsndfileError as e:
+        raise OSError(f'{path}: cannot be written ({str(e.error_string).strip().rstrip(".")}); is the disk full?') from None
     return path
 
 def write_audio(
@@ -198,10 +204,12 @@ def plot_spec(
 def mp3_bytes(
     wav,           # sound: (c, t) or (t,), array or tensor
     sr: int = SR,  # rate in Hz
-) -> bytes:        # an MP3 file of about 9 kB a second; the same sound gives the same bytes
+    small: bool = False,  # 3 kB a second instead of about 5?
+) -> bytes:        # an MP3 file; the same sound gives the same bytes
     "Encode one channel as a small MP3."
     buf = io.BytesIO()
-    sf.write(buf, as_numpy(wav).clip(-1, 1), sr, format='MP3', subtype='MPEG_LAYER_III', bitrate_mode='VARIABLE', compression_level=.7)
+    how = dict(bitrate_mode='CONSTANT', compression_level=.9) if small else dict(bitrate_mode='VARIABLE', compression_level=.7)
+    sf.write(buf, as_numpy(wav).clip(-1, 1), sr, format='MP3', subtype='MPEG_LAYER_III', **how)
     return buf.getvalue()
 
 # %% ../nbs/00_data.ipynb #a0ad2db2
@@ -388,7 +396,7 @@ def cache_folder() -> Path:  # such as ~/.cache/celae
 def _fingerprint(clips):
     "Twelve letters that change with the table, the format or any of the files."
     stats = {p: (s.st_size, s.st_mtime_ns) for p in clips.path.unique() for s in [os.stat(p)]}
-    text = json.dumps(['v2', SR, CLIP_SAMPLES, clips[['path', 'start', 'n_samples']].to_numpy().tolist(), stats], default=str)
+    text = json.dumps(['v3', SR, CLIP_SAMPLES, clips[['path', 'start', 'n_samples']].to_numpy().tolist(), stats], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 # %% ../nbs/00_data.ipynb #bfadbe78
@@ -412,17 +420,26 @@ def _decode_track(rows, out):
             good.append(row)
     return good, '' if good else f'{path}: left out; it is silent'
 
+def _reserve(path, shape):
+    "Make an empty array of clips on disk, or say at once that there is no room for it."
+    n_bytes, free = 2 * int(np.prod(shape)), shutil.disk_usage(path.parent).free
+    if n_bytes > free: raise OSError(f'{path.parent}: {n_bytes / 1e9:.2f} GB are needed for the decoded clips and {free / 1e9:.2f} are free; '
+                                     'name another folder with --cache, or take fewer with --max-clips')
+    with write_whole(path) as part:
+        np.lib.format.open_memmap(part, 'w+', np.int16, shape)
+        if hasattr(os, 'posix_fallocate'):                     # nobody else can fill the disk meanwhile
+            with open(part, 'r+b') as f: os.posix_fallocate(f.fileno(), 0, part.stat().st_size)
+
 def _decode_all(clips, part, journal, workers):
-    "Decode what `journal` does not say is in `part` already; gives a row for each track: its number, good rows, reason."
-    shape = len(clips), CLIP_SAMPLES
+    "Decode what `journal` does not say is in `part` already; gives a line for each track: its name, good rows, and why others are left out."
     if not (journal.exists() and part.exists()):
-        with write_whole(part) as fresh: np.lib.format.open_memmap(fresh, 'w+', np.int16, shape)
+        _reserve(part, (len(clips), CLIP_SAMPLES))
         with write_whole(journal) as fresh: fresh.touch()
-    out, tracks = np.load(part, mmap_mode='r+'), [rows for _, rows in clips.groupby('track')]
+    out, tracks = np.load(part, mmap_mode='r+'), dict(list(clips.groupby('track')))
     lines = [json.loads(line) for line in journal.read_text().splitlines(keepends=True) if line.endswith('\n')]
     with write_whole(journal) as fresh: fresh.write_text(''.join(json.dumps(line) + '\n' for line in lines))   # without a line that was cut off
-    done, new, saved = {line[0] for line in lines}, [], time.monotonic()
-    def work(i): return [i, *_decode_track(tracks[i], out)]
+    new, saved = [], time.monotonic()
+    def work(track): return [track, *_decode_track(tracks[track], out)]
     def save():
         out.flush()
         with open(journal, 'a') as f:
@@ -431,10 +448,10 @@ def _decode_all(clips, part, journal, workers):
             os.fsync(f.fileno())
         lines.extend(new)
         new.clear()
-    left = [i for i in range(len(tracks)) if i not in done]
+    left = sorted(set(tracks) - {line[0] for line in lines})
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for line in progress(pool.map(work, left), 'decoding', len(tracks), initial=len(done)):
+            for line in progress(pool.map(work, left), 'decoding', len(tracks), initial=len(lines)):
                 if line[2]: log.warning('%s', line[2])
                 new.append(line)
                 if time.monotonic() > saved + SAVE_SECS: save(); saved = time.monotonic()
@@ -450,23 +467,25 @@ def cache_clips(
     folder: str | Path | None = None,  # where to keep the decoded clips; None: the user's cache folder
     workers: int | None = None,  # threads that decode; None: as many as there are processors
 ) -> tuple[pd.DataFrame, np.ndarray]:  # the clips that hold sound, with `row`; all clips (n_rows, 110250), int16, on disk
-    "Decode all clips once into a memory-mapped file; unreadable or silent ones are named and left out."
+    "Decode all clips once into a memory-mapped file, with a table beside it; unreadable or silent clips are named and left out."
     from filelock import FileLock
     stem = Path(folder or cache_folder())/f'clips-{_fingerprint(clips)}'
-    wavs_file, good_file, part, journal = [stem.with_suffix(ending) for ending in ('.npy', '.json', '.part', '.journal')]
+    wavs_file, table_file, part, journal = [stem.with_suffix(ending) for ending in ('.npy', '.parquet', '.part', '.journal')]
     stem.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(stem.with_suffix('.lock')):                     # a second process waits, and then finds all done
-        if not good_file.exists():
+        if not table_file.exists():
             if not wavs_file.exists():
                 lines = _decode_all(clips, part, journal, workers or os.cpu_count())
                 with write_whole(journal) as whole: whole.write_text(''.join(json.dumps(line) + '\n' for line in lines))
                 os.replace(part, wavs_file)
             lines = [json.loads(line) for line in journal.read_text().splitlines()]
-            with write_whole(good_file) as whole: whole.write_text(json.dumps(dict(good=sorted(i for line in lines for i in line[1]), left_out=[line[2] for line in lines if line[2]])))
-            journal.unlink()
-        found = json.loads(good_file.read_text())
-    if not found['good']: raise AudioError('none of the clips holds sound (the reasons stand above)')
-    return clips.loc[found['good']].assign(row=found['good']).reset_index(drop=True), np.load(wavs_file, mmap_mode='r')
+            table = clips[['path', 'track', 'start', 'n_samples']].assign(left_out=clips.track.map({track: reason or 'silent' for track, _, reason in lines}))
+            table.loc[[row for _, good, _ in lines for row in good], 'left_out'] = ''
+            with write_whole(table_file) as whole: table.to_parquet(whole)
+        journal.unlink(missing_ok=True)
+        good = np.flatnonzero(pd.read_parquet(table_file, columns=['left_out']).left_out == '')
+    if not len(good): raise AudioError('none of the clips holds sound (the reasons stand above)')
+    return clips.iloc[good].assign(row=good).reset_index(drop=True), np.load(wavs_file, mmap_mode='r')
 
 # %% ../nbs/00_data.ipynb #34cff3f5
 class ClipDataset(torch.utils.data.Dataset):

@@ -19,7 +19,7 @@ from .models import MODELS, Codec, ConvNeXtBlock, Latent, istft, mdct_frames, st
 from .references import SparseMDCT
 
 # %% ../nbs/01c_hybrid.ipynb #4c33ac22
-def _log_magnitude(spec): return torch.view_as_real(spec).square().sum(-1).add(1e-4).log() / 2
+def _log_magnitude(spec): return (spec.real.square() + spec.imag.square()).add(1e-4).log() / 2
 
 class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
     "The strongest partials of the clip, and a network for the rest; any length of sound."
@@ -41,7 +41,7 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         self.from_sound, self.to_z = nn.Linear(bins, width), nn.Linear(self.rows * width, most)
         self.encoder = nn.Sequential(*[ConvNeXtBlock(width, 2) for _ in range(encoder_depth)])
         self.z_norm = nn.BatchNorm1d(most, affine=False)
-        self.from_z, self.from_partials = nn.Linear(most, self.rows * width), nn.Linear(3 * bins, width)
+        self.from_z, self.from_partials = nn.Linear(most, self.rows * width), nn.Linear(bins, width)
         self.size_shift = nn.Embedding(len(self.sizes), width)          # what the decoder adds, so that it knows how much it is told
         self.decoder = nn.Sequential(*[ConvNeXtBlock(width, 2) for _ in range(decoder_depth)])
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 2 * bins)
@@ -121,13 +121,12 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         "Add to the partials what `z` says."
         spec = stft(tonal, self.hop_length)                                               # (b, n, f)
         n_frames, n_rows = spec.shape[1], -(-spec.shape[1] // self.pair)
-        log_mag = _log_magnitude(spec)
-        soft = (torch.view_as_real(spec) * (-.7 * log_mag).exp()[..., None]).flatten(2)   # soft partials count too: magnitude to the power of .3
-        seen = torch.cat([self._to_rows(log_mag, n_rows, log(.01)), self._to_rows(soft, n_rows)], 2)
+        seen = self._to_rows(_log_magnitude(spec), n_rows, log(.01))
         z = F.pad(z, (0, 0, 0, self.from_z.in_features - z.shape[1]))                     # channels that were not kept are 0
         rows = self.tell(z, seen, torch.tensor(list(self.sizes).index(size), device=spec.device))
-        log_mag, phase = [each.unflatten(2, (self.pair, -1)).flatten(1, 2)[:, :n_frames] for each in rows.float().chunk(2, 2)]
-        return istft(spec + torch.polar(log_mag.clamp(max=5).exp(), phase), tonal.shape[-1])
+        log_mag, phase = [each.unflatten(2, (self.pair, -1)).flatten(1, 2)[:, :n_frames] for each in rows.chunk(2, 2)]
+        mag = log_mag.clamp(max=5).exp()
+        return istft(spec + torch.complex((mag * phase.cos()).float(), (mag * phase.sin()).float()), tonal.shape[-1])
 
     def look(self,
         seen: Tensor,  # log magnitudes of the sound, row by row (b, n_rows, f)
@@ -138,7 +137,7 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
 
     def tell(self,
         z: Tensor,     # with all channels (b, d, n)
-        seen: Tensor,  # log magnitudes and softened values of the partials, row by row (b, n_rows, f)
+        seen: Tensor,  # log magnitudes of the partials, row by row (b, n_rows, f)
         size: Tensor,  # number of the size, one for all
     ) -> Tensor:       # log magnitude and phase of what is added, row by row (b, n_rows, f)
         "The network of the decoder."
@@ -178,7 +177,7 @@ def export_onnx(
     n, rows = torch.export.Dim('n', min=2), model.rows
     seen, z = torch.zeros(1, 8 * rows, bins), torch.zeros(1, model.latent_dim, 8)
     inputs = dict(encoder=((seen,), dict(seen={1: rows * n})),
-                  decoder=((z, torch.zeros(1, 8 * rows, 3 * bins)), dict(z={2: n}, seen={1: rows * n})))
+                  decoder=((z, torch.zeros(1, 8 * rows, bins)), dict(z={2: n}, seen={1: rows * n})))
     for name, (args, shapes) in inputs.items():
         torch.onnx.export(_Part(model.eval(), name), args, folder/f'{name}.onnx', dynamic_shapes=shapes, dynamo=True, verbose=False, external_data=False)
     return folder

@@ -9,10 +9,11 @@ __all__ = ['MODELS', 'LATER', 'SIZES', 'Latent', 'Codec', 'Resampling', 'mdct_fr
            'load_latent']
 
 # %% ../nbs/01_models.ipynb #832daf7e
-import hashlib, json
+import hashlib, json, os
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 import numpy as np
 import soxr
@@ -21,7 +22,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES, SR, write_whole
 
@@ -263,8 +264,13 @@ def save_model(
     folder: str | Path,  # where to write config.json and model.safetensors
 ) -> Path:               # the folder
     "Save a model as a folder."
-    model.save_pretrained(folder, config=dict(model=type(model).__name__, **model._hub_mixin_config))
-    return Path(folder)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix='.') as part:
+        try: model.save_pretrained(part, config=dict(model=type(model).__name__, **model._hub_mixin_config))
+        except SafetensorError as e: raise OSError(f'{folder}: the model cannot be written ({e})') from None
+        for file in sorted(Path(part).iterdir()): os.replace(file, folder/file.name)   # the weights come last
+    return folder
 
 # %% ../nbs/01_models.ipynb #f65791e2
 SIZES = ('quarter', 'half', 'double', 'plain')  # other sizes of the shipped model `base`, with the same weights
@@ -329,8 +335,8 @@ def save_latent(
         scale = F.pad(rows.abs(), (0, 1), value=1e-9).amax((0, 2), keepdim=True) / 127   # (1, d, 1); most codecs have no values
         tensors |= {name: rows.float(), f'{name}_scale': torch.ones_like(scale)} if exact else {name: (rows / scale).round().to(torch.int8), f'{name}_scale': scale}
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    header = dict(format='celae 1', model=type(model).__name__, hash=model_hash(model), sr=str(sr), n_samples=str(n_samples), n_bits=str(n_bits))
-    with write_whole(path) as part: save_file(tensors, part, header | dict(checksum=_checksum(tensors, header)))
+    header = dict(format='celae 1', model=type(model).__name__, hash=model_hash(model), sr=sr, n_samples=n_samples, n_bits=n_bits)
+    with write_whole(path) as part: part.write_bytes(save(tensors, dict(celae=json.dumps(header | dict(checksum=_checksum(tensors, header))))))
     return Path(path)
 
 # %% ../nbs/01_models.ipynb #43562561
@@ -341,13 +347,13 @@ def load_latent(
     "Load a latent file; refuse one that another model made."
     try:
         with safe_open(path, 'pt') as f:
-            header = f.metadata() or {}
+            header = json.loads((f.metadata() or {}).get('celae', '{}'))
             if header.get('format') != 'celae 1': raise ValueError('not a latent file of celae')
             if header['hash'] != model_hash(model): raise ValueError(
                 f'made by another model ({header["model"]} {header["hash"]}); name its folder with --model')
             tensors = {name: f.get_tensor(name) for name in f.keys()}
         if header['checksum'] != _checksum(tensors, header): raise ValueError('damaged: what it holds does not match its checksum')
         z, values = [tensors[name].float() * tensors[f'{name}_scale'] for name in ('z', 'values')]
-        bits = np.unpackbits(tensors['bits'].numpy(), axis=1, count=int(header['n_bits']))
-        return Latent(z, torch.cat([tensors['level'], values[:, 0], torch.from_numpy(bits).float()], 1)), int(header['n_samples']), int(header['sr'])
-    except (ValueError, OSError, SafetensorError, KeyError) as e: raise ValueError(f'{path}: {e}') from None
+        bits = np.unpackbits(tensors['bits'].numpy(), axis=1, count=header['n_bits'])
+        return Latent(z, torch.cat([tensors['level'], values[:, 0], torch.from_numpy(bits).float()], 1)), header['n_samples'], header['sr']
+    except (ValueError, OSError, SafetensorError, KeyError, TypeError, AttributeError) as e: raise ValueError(f'{path}: {e}') from None

@@ -70,6 +70,8 @@ class LargestCoefficients(Codec):
         return imdct(coefs.unflatten(1, (self.hop, n)), n_samples)
 
 # %% ../nbs/01a_references.ipynb #47c79e13
+def _largest(x, n): return x.topk(n, sorted=False).indices.sort().values   # where the `n` largest of each row are, in order
+
 class SparseMDCT(Codec):
     "The largest MDCT coefficients of the clip among its strongest bins, and a map of where they are."
     def __init__(self,
@@ -95,12 +97,12 @@ class SparseMDCT(Codec):
     ) -> tuple[Tensor, Tensor]:   # signed square roots (b, m, k) of what is kept, and their maps as bits (b, m, l)
         "Choose coefficients, map by map."
         span = span or self._span(coefs.shape[2])
-        coefs = rearrange(F.pad(coefs, (0, -coefs.shape[2] % span)), 'b k (m s) -> b m k s', s=span)
-        bins = coefs.square().sum(3).topk(self.n_bins, 2).indices.sort(2).values                     # (b, m, d), low to high
-        some = rearrange(coefs.gather(2, repeat(bins, 'b m d -> b m d s', s=span)), 'b m d s -> b m (s d)')
-        places = some.abs().topk(self._kept(span), 2).indices.sort(2).values                         # in order of time
+        coefs = rearrange(F.pad(coefs, (0, -coefs.shape[2] % span)).mT, 'b (m s) k -> b m s k', s=span)
+        bins = _largest(coefs.square().sum(2), self.n_bins)                                          # (b, m, d), low to high
+        some = coefs.gather(3, repeat(bins, 'b m d -> b m s d', s=span)).flatten(2)                  # (b, m, s d)
+        places = _largest(some.abs(), self._kept(span))                                              # in order of time
         kept = some.gather(2, places)
-        bits = [torch.zeros(*coefs.shape[:3], device=coefs.device).scatter_(2, bins, 1.), torch.zeros_like(some).scatter_(2, places, 1.)]
+        bits = [torch.zeros_like(coefs[:, :, 0]).scatter_(2, bins, 1.), torch.zeros_like(some).scatter_(2, places, 1.)]
         return kept.sign() * kept.abs().sqrt(), torch.cat(bits, 2)
 
     def place(self,
@@ -109,12 +111,10 @@ class SparseMDCT(Codec):
     ) -> Tensor:         # coefficients (b, hop, n), with all frames of the last map
         "Put what was chosen where it was; the rest is 0."
         span = (bits.shape[2] - self.hop) // self.n_bins
-        bins, places = [part.topk(n, 2).indices.sort(2).values
-                        for part, n in zip(bits.split([self.hop, self.n_bins * span], 2), (self.n_bins, values.shape[2]))]
-        some = values.new_zeros(*values.shape[:2], self.n_bins * span).scatter_(2, places, values * values.abs())
-        coefs = values.new_zeros(*values.shape[:2], self.hop, span).scatter_(2, repeat(bins, 'b m d -> b m d s', s=span),
-                                                                             rearrange(some, 'b m (s d) -> b m d s', s=span))
-        return rearrange(coefs, 'b m k s -> b k (m s)')
+        bins, places = bits.bool().split([self.hop, self.n_bins * span], 2)
+        some = values.new_zeros(places.shape).masked_scatter(places, values * values.abs())
+        coefs = values.new_zeros(*values.shape[:2], span, self.hop).masked_scatter(bins[:, :, None], some)
+        return coefs.flatten(1, 2).mT
 
     def encode(self, wav):
         values, bits = self.pick(mdct(wav, self.hop))

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'PLANS', 'FRAMES', 'split_rows', 'EpochSampler', 'ClipData', 'hearing_loss', 'AutoencoderModule',
-           'new_model', 'one_cycle', 'History', 'FitBar', 'best_precision', 'pick_device', 'free_memory', 'fit',
-           'load_best', 'plot_history', 'evaluate', 'track_interval', 'compare_codecs', 'plot_quality']
+           'new_model', 'one_cycle', 'History', 'FitBar', 'best_precision', 'pick_device', 'WholeCheckpoints',
+           'free_memory', 'fit', 'load_best', 'plot_history', 'evaluate', 'track_interval', 'compare_codecs',
+           'plot_quality']
 
 # %% ../nbs/02_training.ipynb #99fd893a
-import gc, warnings
+import gc, io, warnings
 from contextlib import contextmanager
 from pathlib import Path
 import lightning.pytorch as L
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES, SR, ClipDataset, clip_tensor, log, progress, write_whole
@@ -214,6 +216,12 @@ def _quiet():
         try: yield
         finally: logger.setLevel(level)
 
+class WholeCheckpoints(TorchCheckpointIO):
+    "Checkpoints that are written to one side and moved into place on the same disk; Lightning's own may be half copied from another."
+    def save_checkpoint(self, checkpoint, path, storage_options=None):
+        torch.save(checkpoint, buffer := io.BytesIO())
+        with write_whole(path) as part: part.write_bytes(buffer.getbuffer())
+
 def free_memory():
     "Give memory back between models, on a GPU too."
     gc.collect()
@@ -246,7 +254,7 @@ def fit(
         trainer = L.Trainer(max_steps=n_steps, max_epochs=-1, accelerator='gpu' if device == 'cuda' else device,
                             devices=devices, num_nodes=num_nodes, strategy='ddp' if devices * num_nodes > 1 else 'auto',
                             precision=precision or best_precision(device), logger=False, enable_progress_bar=False,
-                            enable_model_summary=False, callbacks=[history, best, stop, FitBar(title)], gradient_clip_val=1.)
+                            enable_model_summary=False, callbacks=[history, best, stop, FitBar(title)], plugins=[WholeCheckpoints()], gradient_clip_val=1.)
         loaders = dict(datamodule=data) if isinstance(data, L.LightningDataModule) else dict(zip(('train_dataloaders', 'val_dataloaders'), data))
         try: trainer.fit(module, **loaders, ckpt_path=last if resume and last.exists() else None, weights_only=True)
         except SystemExit: raise KeyboardInterrupt from None  # Lightning's way to say that somebody pressed Ctrl-C

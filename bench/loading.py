@@ -1,0 +1,132 @@
+"""How fast music is decoded, loaded, and turned into latent files, and in how much memory.
+
+    pip install torchcodec                               (if FFmpeg is there; left out of the table otherwise)
+    python bench/loading.py data/albums                  (a quarter of an hour on two cores)
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import soundfile as sf
+import soxr
+import torch
+from common import write
+
+from celae.data import CLIP_SAMPLES, SR, ClipDataset, cache_clips, clip_table, find_audio, read_audio, write_blocks
+from celae.models import load_latent, load_model
+from celae.music import builtin_music
+
+CELAE = [sys.executable, '-c', 'from celae.cli import main; main()']
+
+
+def plain(path):
+    "A file as anybody would read it: seconds of sound."
+    wav, rate = sf.read(path, dtype='float32', always_2d=True)
+    return len(soxr.resample(wav.mean(1), rate, SR)) / SR
+
+
+def preparing(folder, turns):
+    "Seconds of music a second: `celae prepare` from nothing, and a plain loop over soundfile and soxr in as many processes that keeps nothing."
+    rows = []
+    for _ in range(turns):
+        with TemporaryDirectory() as cache:
+            table, start = clip_table(folder), time.time()
+            clips, wavs = cache_clips(table, cache)
+            rows.append(dict(how='celae prepare', rate=len(table) * 5 / (time.time() - start), gigabytes=wavs.nbytes / 1e9))
+        start = time.time()
+        with ProcessPoolExecutor(os.cpu_count(), get_context('spawn')) as pool: secs = sum(pool.map(plain, find_audio(folder), chunksize=4))
+        rows.append(dict(how='soundfile and soxr', rate=secs / (time.time() - start)))
+    return rows
+
+
+class Decoding(torch.utils.data.Dataset):
+    "Clips decoded when they are wanted."
+    def __init__(self, clips, read): self.clips, self.read = clips[['path', 'start']].to_records(index=False), read
+    def __len__(self): return len(self.clips)
+    def __getitem__(self, i):
+        wav = np.asarray(self.read(self.clips[i].path, self.clips[i].start / SR), np.float32).reshape(-1)[:CLIP_SAMPLES]
+        return np.pad(wav, (0, CLIP_SAMPLES - len(wav)))
+
+
+def by_celae(path, secs): return read_audio(path, start=round(secs * SR), n_samples=CLIP_SAMPLES)
+
+
+def by_librosa(path, secs):
+    import librosa
+    return librosa.load(path, sr=SR, offset=secs, duration=5)[0]
+
+
+def by_torchcodec(path, secs):
+    from torchcodec.decoders import AudioDecoder
+    return AudioDecoder(path, sample_rate=SR, num_channels=1).get_samples_played_in_range(secs, secs + 5).data
+
+
+def loading(folder, cache, n):
+    "Clips a second from the cache and decoded anew, shuffled, by loaders with 0 to 2 workers."
+    clips, wavs = cache_clips(clip_table(folder, 2000), cache)
+    few, rows = clips.sample(n, random_state=0), []
+    for how, ds in {'celae, from the cache': ClipDataset(clips, wavs), 'celae, decoding': Decoding(few, by_celae), 'librosa.load': Decoding(few, by_librosa),
+                    'torchcodec': Decoding(few, by_torchcodec)}.items():
+        try: ds[0]
+        except (ImportError, RuntimeError, OSError) as e:
+            rows.append(dict(how=how, skipped=str(e).strip().splitlines()[0]))
+            continue
+        for workers in (0, 1, 2):
+            loader = torch.utils.data.DataLoader(ds, 16, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+            for _ in loader: break                                                     # start the workers
+            start = time.time()
+            for _ in loader: pass
+            rows.append(dict(how=how, workers=workers, clips_a_second=len(ds) / (time.time() - start)))
+            print(rows[-1], flush=True)
+    return rows
+
+
+def measured(*args):
+    "Seconds and peak memory in MB of a command."
+    start = time.time()
+    process = subprocess.Popen([*CELAE, *map(str, args)], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status: sys.exit(f'{args}: failed')
+    return time.time() - start, used.ru_maxrss / 1024
+
+
+def long_files(temp):
+    "Encoding and decoding from a minute to three hours: seconds, memory, and whether the length is right."
+    song = np.concatenate([read_audio(f)[0] for f in find_audio(builtin_music(temp/'music', tracks_per_style=1))])
+    minute, rows, model = np.resize(song, 60 * SR), [], load_model('base')
+    for minutes, stereo in ((1, False), (60, False), (180, False), (60, True)):
+        name = temp/f'{minutes} {stereo}.flac'
+        both = np.stack([minute, minute[::-1]])[:1 + stereo]
+        write_blocks(name, (both for _ in range(minutes)))
+        coded, back = name.with_suffix('.celae'), name.with_suffix('.wav')
+        encode, encode_mb = measured('encode', name, *['--stereo'] * stereo)
+        decode, decode_mb = measured('decode', coded)
+        latent, n_samples, _ = load_latent(coded, model)
+        info = sf.info(back)
+        rows.append(dict(minutes=minutes, channels=1 + stereo, encode_secs=encode, encode_mb=encode_mb, decode_secs=decode, decode_mb=decode_mb,
+                         kilobytes=coded.stat().st_size / 1000, right=bool((info.frames, info.channels) == (n_samples, 1 + stereo) == (minutes * 60 * SR, latent.z.shape[0]))))
+        print(rows[-1], flush=True)
+        back.unlink()
+    return rows
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--cache', type=Path, default=Path('data/cache'))
+    parser.add_argument('--turns', type=int, default=3)
+    parser.add_argument('--clips', type=int, default=160, help='clips that are decoded anew by each way of loading')
+    args = parser.parse_args()
+    found = dict(prepare=preparing(args.folder, args.turns))
+    print(json.dumps(found), flush=True)
+    found['loading'] = loading(args.folder, args.cache, args.clips)
+    with TemporaryDirectory() as temp: found['long_files'] = long_files(Path(temp))
+    write('loading', turns=args.turns, **found)

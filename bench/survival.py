@@ -1,0 +1,188 @@
+"""What survives: a fault at each write, kills at any moment, files that may not grow, a full disk, and two processes in place of one.
+
+    python bench/survival.py                      (a quarter of an hour on two cores; the full disk needs to be root on Linux)
+
+Three jobs, `celae prepare`, `train` and `encode`, are done once in peace. Then each is disturbed, begun again until nothing
+disturbs it, and what it leaves has to be what it left in peace, byte for byte.
+"""
+import argparse
+import errno
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from common import write
+
+import celae.app        # what the jobs import, once for all of them
+import celae.streams    # noqa: F401
+from celae.cli import main
+from celae.data import progress
+from celae.music import builtin_music
+
+FORK = get_context('fork')        # safe as long as this process itself computes nothing with threads
+JOBS = dict(        # name -> arguments in a folder, and the files that count
+    prepare=(lambda music, out: ['prepare', music, '--cache', out], ('*.npy', '*.parquet')),
+    train=(lambda music, out: ['train', music, '--cache', music.parent/'cache', '--out', out, '--steps', 8, '--resume'],
+           ('model.safetensors', 'config.json', 'history.csv')),
+    encode=(lambda music, out: ['encode', music, '--out', out, '--resume'], ('**/*.celae',)))
+
+
+def break_at(n, folder, counted):
+    "From now on the `n`th opening for writing, or rename, below `folder` fails like on a full disk; all are counted."
+    def hook(event, args):
+        if event == 'open': path, wanted = args[0], isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
+        elif event == 'os.rename': path, wanted = args[1], True
+        else: return
+        if not wanted or isinstance(path, int) or not str(os.fsdecode(path)).startswith(str(folder)): return
+        counted.value += 1
+        if counted.value == n: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    sys.addaudithook(hook)
+
+
+def begin(job, music, out, log, fault=None, counted=None, limit=None):
+    "Start a job in a process of its own; `limit`: bytes that a file may have."
+    def work():
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+        os.dup2(1, 2)
+        if counted is not None: break_at(fault, out, counted)
+        if limit:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)      # an error instead of a signal
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        sys.argv = ['celae', *map(str, JOBS[job][0](music, out))]
+        main()
+    process = FORK.Process(target=work)
+    process.start()
+    return process
+
+
+def left(job, out): return {str(f.relative_to(out)): f.read_bytes() for kind in JOBS[job][1] for f in sorted(out.glob(kind))}
+
+
+def go_on(job, music, out, log, peace):
+    "Do the job undisturbed; is everything as it was in peace?"
+    begin(job, music, out, log).join()
+    return left(job, out) == peace
+
+
+def said(log):
+    "What a job that failed said at last; a traceback is no way to say it."
+    text = log.read_text()
+    return 'a traceback' if 'Traceback' in text else text.strip().splitlines()[-1] if text.strip() else 'nothing'
+
+
+def faults(job, music, folder, peace):
+    "One fault at each write and each rename: how many there are, and at how many the work was the same afterwards and the error one line."
+    log, counted = folder/'log', FORK.Value('i', 0)
+    begin(job, music, folder/'count', log, None, counted).join()
+    total, same, clear, words = counted.value, 0, 0, ''
+    for n in progress(range(1, total + 1), f'{job}: faults'):
+        out = folder/f'fault-{n}'
+        begin(job, music, out, log, n, FORK.Value('i', 0)).join()
+        words = said(log)
+        clear += 'No space left' in words
+        same += go_on(job, music, out, log, peace)
+        shutil.rmtree(out)
+    return dict(job=job, faults=total, same=same, clear=clear)
+
+
+def limits(job, music, folder, peace):
+    "Files that may not grow beyond some sizes: at how many of them the work was the same afterwards and the error one line."
+    log, sizes, rows = folder/'log', [1 << k for k in range(8, 26, 2)], []
+    for size in progress(sizes, f'{job}: limits'):
+        out = folder/f'limit-{size}'
+        process = begin(job, music, out, log, limit=size)
+        process.join()
+        rows.append((process.exitcode == 0 or said(log) != 'a traceback', go_on(job, music, out, log, peace)))
+        shutil.rmtree(out)
+    return dict(job=job, limits=len(sizes), clear=sum(clear for clear, _ in rows), same=sum(same for _, same in rows))
+
+
+def kills(job, music, folder, peace, secs, n=10):
+    "So many kills at random moments; each time the work goes on where it was."
+    log, rng, killed, turn, same = folder/'log', random.Random(0), 0, 0, 0
+    out = folder/'kill-0'
+    while killed < n:
+        process = begin(job, music, out, log)
+        process.join(rng.uniform(.02, .98) * secs)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            killed += 1
+        else:                                       # done before its time: look, and begin another
+            same, turn = same + (left(job, out) == peace), turn + 1
+            out = folder/f'kill-{turn}'
+    same += go_on(job, music, out, log, peace)
+    return dict(job=job, kills=killed, finished=turn + 1, same=same)
+
+
+def full_disk(music, folder, peace, megabytes):
+    "Training and encoding on a disk that is too small: what is said, whether the last checkpoint loads, and whether it goes on with more room."
+    disk, log = folder/'disk', folder/'log'
+    disk.mkdir()
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={megabytes}m', 'tmpfs', disk], capture_output=True).returncode:
+        return dict(skipped='no right to mount a small disk')
+    try:
+        out = disk/'model'
+        begin('train', music, out, log).join()
+        words, loads = said(log).replace(str(disk), '...'), []
+        for ckpt in sorted(out.glob('checkpoints/*.ckpt')):
+            step = subprocess.run([sys.executable, '-c', 'import sys, torch; print(torch.load(sys.argv[1], weights_only=True)["global_step"])', ckpt], capture_output=True, text=True)
+            if step.returncode == 0: loads.append((ckpt.name, int(step.stdout)))
+        found = dict(megabytes=megabytes, said=words, checkpoints=len(list(out.glob('checkpoints/*.ckpt'))), loads=loads)
+        subprocess.run(['mount', '-o', 'remount,size=1g', disk], check=True)
+        found['same'] = go_on('train', music, out, log, peace)
+        shutil.rmtree(out)
+        subprocess.run(['mount', '-o', 'remount,size=2m', disk], check=True)
+        begin('prepare', music, disk/'cache', log).join()
+        return found | dict(prepare=said(log).replace(str(disk), '...'))
+    finally: subprocess.run(['umount', disk], check=True)
+
+
+def two_processes(music, folder, steps):
+    "The same training by one process and by two with half the batch each, of a model whose training leaves nothing to chance: losses epoch by epoch."
+    script = ('import sys; from celae.training import *; from celae.training import new_model; from celae.data import cache_clips, clip_table\n'
+              'music, out, devices, steps = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])\n'
+              "clips, wavs = cache_clips(clip_table(music), out + '-cache')\n"
+              "model, loss, lr, crop, bs = new_model('silu', 11_025)\n"
+              'fit(AutoencoderModule(model, loss, lr), ClipData(clips, wavs, bs // devices, crop), out, steps, devices=devices)\n')
+    program, histories = folder/'two.py', []
+    program.write_text(script)                         # Lightning starts it again for the second process
+    for devices in (1, 2):
+        start = time.time()
+        subprocess.run([sys.executable, program, music, folder/str(devices), str(devices), str(steps)], check=True, capture_output=True)
+        histories.append(pd.read_csv(folder/str(devices)/'history.csv').assign(processes=devices, secs=time.time() - start))
+    return pd.concat(histories).to_dict('records')
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--jobs', nargs='+', choices=list(JOBS), default=list(JOBS))
+    args = parser.parse_args()
+    found = dict(faults=[], kills=[], limits=[])
+    with TemporaryDirectory() as temp:
+        temp = Path(temp)
+        music = temp/'music'
+        builtin_music(music, tracks_per_style=3)
+        begin('prepare', music, temp/'cache', temp/'log').join()
+        for job in args.jobs:
+            start = time.time()
+            begin(job, music, temp/job, temp/'log').join()
+            secs, peace = time.time() - start, left(job, temp/job)
+            if not peace: sys.exit(f'{job}: left nothing: {said(temp/"log")}')
+            print(f'{job}: {len(peace)} files in {secs:.1f} s', flush=True)
+            for what, how in dict(faults=faults, limits=limits).items(): found[what].append(how(job, music, temp, peace)); print(found[what][-1], flush=True)
+            found['kills'].append(kills(job, music, temp, peace, secs))
+            print(found['kills'][-1], flush=True)
+        if 'train' in args.jobs: found['full_disk'] = full_disk(music, temp, left('train', temp/'train'), 70)
+        print(found.get('full_disk'), flush=True)
+        found['two_processes'] = two_processes(music, temp, 60)
+    write('survival', **found)
