@@ -50,11 +50,11 @@ def open_audio(
         if f.format == 'RAW':                                         # a guess of libsndfile's from the ending
             f.close()
             raise sf.LibsndfileError(1, prefix='')
-        claims = [f'{f.frames / f.samplerate / 3600:,.0f} hours in {n_bytes:,} bytes'] if f.frames > 5000 * n_bytes else []   # silence takes at least a byte for some hundred samples
-        if f.samplerate < 1000: claims = [f'{f.samplerate} samples a second']
-        if not claims: return f
+        if f.samplerate < 1000: claim = f'{f.samplerate} samples a second'
+        elif f.frames > 5000 * n_bytes: claim = f'{f.frames / f.samplerate / 3600:,.0f} hours in {n_bytes:,} bytes'   # silence takes at least a byte for some hundred samples
+        else: return f
         f.close()
-        raise AudioError(f'{path}: damaged (its header claims {claims[0]})')
+        raise AudioError(f'{path}: damaged (its header claims {claim})')
     except (sf.LibsndfileError, OSError) as e:
         reason = str(getattr(e, 'error_string', None) or getattr(e, 'strerror', None) or e).strip().rstrip('.')
         if 'does not exist' in reason: reason = 'no sound was found in it'         # what libsndfile says of an MP3 without frames

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from .data import SR, as_numpy, clip_tensor, progress
 from .hybrid import HybridAutoencoder
-from .latent_analysis import clip_vectors, prepare_steps
+from .latent_analysis import accuracy_interval, clip_vectors, prepare_steps
 
 # %% ../nbs/03b_knowledge.ipynb #a973759c
 LINEAR = dict(classes=lambda: LogisticRegression(max_iter=2000), numbers=lambda: RidgeCV(np.logspace(-2, 4, 13)))
@@ -48,10 +48,8 @@ def read_factor(
         said = make_pipeline(*prepare_steps(len(train), x.shape[1]), by[kind]()).fit(x[train], y[train]).predict(x[test])
         if kind == 'numbers': missed[test], none[test] = (said - y[test])**2, (y[train].mean() - y[test])**2
         else: missed[test], none[test] = said != y[test], np.bincount(y[train]).argmax() != y[test]
-    sums = pd.DataFrame(dict(missed=missed, none=none)).groupby(groups).sum().to_numpy()
-    draws = sums[np.random.default_rng(seed).integers(len(sums), size=(2000, len(sums)))].sum(1)
-    low, high = np.quantile(1 - draws[:, 0] / np.maximum(draws[:, 1], 1e-9), [.025, .975])
-    return dict(score=float(1 - missed.sum() / none.sum()), low=float(low), high=float(high), kind=kind)
+    least, most = accuracy_interval(missed, groups, seed, out_of=none)
+    return dict(score=float(1 - missed.sum() / none.sum()), low=1 - most, high=1 - least, kind=kind)
 
 # %% ../nbs/03b_knowledge.ipynb #fa0c9fe8
 @torch.no_grad()

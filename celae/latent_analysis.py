@@ -349,9 +349,10 @@ def accuracy_interval(
     right,          # whether each clip was recognised (n_clips,)
     groups,         # what the clips of one recording share (n_clips,)
     seed: int = 0,  # decides the resamples
+    out_of=1.,      # what each clip counts for: a number, or one for each (n_clips,)
 ) -> tuple[float, float]:  # lower and upper end, 95 %
     "Bootstrap over groups, because clips of one track are right or wrong together."
-    per_group = pd.Series(np.asarray(right, float)).groupby(np.asarray(groups)).agg(['sum', 'size']).to_numpy()
+    per_group = pd.DataFrame(dict(right=np.asarray(right, float), out_of=out_of)).groupby(np.asarray(groups)).sum().to_numpy()
     picks = np.random.default_rng(seed).integers(len(per_group), size=(2000, len(per_group)))
     n_right, n = per_group[picks].sum(1).T
     return tuple(np.quantile(n_right / n, [.025, .975]).tolist())
@@ -472,17 +473,15 @@ def _describe(x, labels, seed):
     return dict(n_features=x.shape[1], pca2_variance=project2(x)[1].sum(), k=k, **scores.loc[k], **at_n)
 
 def ari_difference(
-    a: np.ndarray,  # clip vectors (n_clips, n_features)
-    b: np.ndarray,  # other vectors of the same clips
-    labels,         # label of each clip; clips whose label is empty are left out
+    a: np.ndarray,  # cluster of each clip (n_clips,), from `find_clusters`
+    b: np.ndarray,  # the same by other vectors
+    labels,         # label of each clip
     groups,         # track of each clip
-    seed: int = 0,  # of clusters and resamples
+    seed: int = 0,  # decides the resamples
 ) -> dict:          # difference of the ARI, and its 95 % interval (low, high)
-    "How much better the clusters of the first agree with the labels, with as many clusters as labels; tracks are drawn again and again."
-    rows = np.flatnonzero(np.asarray(labels) != '')
-    labels, groups = np.asarray(labels)[rows], pd.factorize(np.asarray(groups)[rows])[0]
-    found = [find_clusters(x[rows], len(set(labels)), seed) for x in (a, b)]
-    def difference(rows): return adjusted_rand_score(labels[rows], found[0][rows]) - adjusted_rand_score(labels[rows], found[1][rows])
+    "How much better the first clusters agree with the labels; tracks are drawn again and again."
+    labels, groups = np.asarray(labels), pd.factorize(np.asarray(groups))[0]
+    def difference(rows): return adjusted_rand_score(labels[rows], a[rows]) - adjusted_rand_score(labels[rows], b[rows])
     of_track, rng = [np.flatnonzero(groups == g) for g in range(groups.max() + 1)], np.random.default_rng(seed)
     draws = [difference(np.concatenate([of_track[g] for g in rng.integers(len(of_track), size=len(of_track))])) for _ in range(500)]
     return dict(difference=float(difference(np.arange(len(labels)))), low=float(np.quantile(draws, .025)), high=float(np.quantile(draws, .975)))
@@ -504,8 +503,12 @@ def compare_representations(
     for name, x in progress(representations.items(), 'comparing'):
         if known is not None: probes[name] = probe(x, known, groups, split, seed=seed, n_repeats=n_repeats)
         rows[name] = (probes[name].scores if name in probes else {}) | _describe(x, labels, seed)
-    for name in (set(probes) - {baseline} if baseline else ()):
-        gain, ari = paired_difference(probes[name], probes[baseline], seed), ari_difference(representations[name], representations[baseline], known, groups, seed)
+    if baseline and probes:
+        judged = np.flatnonzero(known != '')
+        found = {name: find_clusters(x[judged], known[judged].nunique(), seed) for name, x in representations.items()}
+    for name in [name for name in probes if baseline and name != baseline]:
+        gain = paired_difference(probes[name], probes[baseline], seed)
+        ari = ari_difference(found[name], found[baseline], known[judged], np.asarray(groups)[judged], seed)
         rows[name] |= dict(zip(('gain', 'gain_low', 'gain_high', 'ari_gain', 'ari_gain_low', 'ari_gain_high'), (*gain.values(), *ari.values())))
     if known is not None:
         dummy = DummyClassifier(strategy='most_frequent')

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
-from .data import SR, mp3_bytes
+from .data import SR, as_numpy, mp3_bytes
 
 # %% ../nbs/03a_map.ipynb #8fcf5444
 def thumbnail(
@@ -24,7 +24,7 @@ def thumbnail(
     import librosa
     import PIL.Image
     from matplotlib import colormaps
-    wav = np.asarray(wav, np.float32).reshape(-1, np.shape(wav)[-1])[0]
+    wav = as_numpy(wav)
     mel = librosa.feature.melspectrogram(y=np.pad(wav, (0, max(0, 2048 - len(wav)))), sr=SR, hop_length=max(64, len(wav) // size[0]), n_mels=size[1])
     level = 1 + librosa.power_to_db(mel, ref=max(mel.max(), 1e-8), top_db=60)[::-1] / 60           # (bands, frames) in [0, 1]
     picture = PIL.Image.fromarray((colormaps['magma'](level)[..., :3] * 255).astype(np.uint8)).resize(size)
@@ -58,11 +58,11 @@ def map_html(
     "Make the page of a map."
     def text(data): return base64.b64encode(data).decode()
     spread = np.ptp(points, 0).max() or 1.
-    points, rows = (points - points.mean(0)) / spread, []
-    for (_, clip), facts, point, others, (wav, copy) in zip(clips.iterrows(), _facts(clips).to_dict('records'), points, near, sounds):
+    points, known, rows = (points - points.mean(0)) / spread, _facts(clips), []
+    for (_, clip), facts, point, others, (wav, copy) in zip(clips.iterrows(), known.to_dict('records'), points, near, sounds):
         rows.append(dict(track=clip.track, start=round(clip.start / SR), x=round(float(point[0]), 5), y=round(-float(point[1]), 5), near=others.tolist(), facts=facts,
                          picture=text(thumbnail(wav)), sound=text(mp3_bytes(wav, small=True)), copy=text(mp3_bytes(copy, small=True))))
-    data = dict(clips=rows, by=list(_facts(clips)) or ['track'], spacing=1 / len(clips)**.5)
+    data = dict(clips=rows, by=list(known) or ['track'], spacing=1 / len(clips)**.5)
     page = Template((files('celae')/'map.html').read_text())
     return page.substitute(title=html.escape(title), note=html.escape(note), data=json.dumps(data, default=lambda v: v.item()).replace('<', '\\u003c'))
 
