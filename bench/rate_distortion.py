@@ -172,7 +172,7 @@ if __name__ == '__main__':
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--test', nargs='+', default=['arcade', 'orchestral'], help='albums that are only listened to')
     parser.add_argument('--steps', type=int, default=12_000, help='of the hybrid model, 8 crops of 3 s each')
-    parser.add_argument('--old', type=Path, help="models/ of a run of bench/albums.py: its 2024 models, which have heard other tracks of the test albums, are scored too")
+    parser.add_argument('--old', type=Path, help="models/ of a run of bench/whole_run.py: its 2024 models, which have heard other tracks of the test albums, are scored too")
     parser.add_argument('--clips', type=int, default=16, help='test clips of each album')
     parser.add_argument('--slow', type=int, default=8, help='test clips for ViSQOL, of codecs below 12 000 numbers; 0: neither ViSQOL nor notes')
     parser.add_argument('--few', action='store_true', help='three sizes only, and the codecs that lead')

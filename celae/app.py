@@ -23,7 +23,8 @@ from .data import (SR, cache_clips, cache_folder, clip_table, clip_tensor, gtzan
                         read_audio, write_whole)
 from .generation import (Gain, Noise, Smooth, average, fit_prior, interpolate, judge, load_prior, plot_sounds,
                               random_latent, safe_level)
-from .latent_analysis import (clip_vectors, compare_representations, elbow, encode_clips, find_clusters, kmeans_sweep,
+from .knowledge import TrackAxes, compare_axes, probe_axes
+from .latent_analysis import (ALL_STATISTICS, clip_vectors, compare_representations, elbow, encode_clips, find_clusters, kmeans_sweep,
                                    mfcc_vectors, plot_comparison, plot_confusion, plot_kmeans, plot_pca, probe,
                                    probe_report, project_tsne, untrained)
 from .models import Latent, Resampling, load_model
@@ -257,9 +258,9 @@ def load_representations(
 ) -> dict:       # name -> clip vectors (n_clips, n_features)
     "Clip vectors of everything that a run has encoded: pooled over time, and flattened as in 2024."
     with np.load(out/'latents'/'MFCC + chroma.npz') as f: vectors = {'MFCC + chroma': f['x']}
-    names = sorted(f.stem for f in (out/'latents').glob('*.npz') if f.stem != 'MFCC + chroma')
-    for name in names:
+    for name in sorted({path.stem for path in (out/'latents').glob('*.npz')} - {*vectors}):
         z = load_latents(out, name).z.numpy()
+        if 'plain' in name: vectors[f'{name}, all statistics'] = clip_vectors(z, ALL_STATISTICS)
         vectors[name] = clip_vectors(z)
         if name.split()[0] in ('SiLU', 'plain'): vectors[f'{name}, flattened'] = clip_vectors(z, 'flatten')
     return vectors
@@ -269,7 +270,6 @@ def analyze(
     out: Path,  # folder of a run with clips.parquet and latents/
 ) -> pd.DataFrame:  # one row a representation, from `compare_representations`
     "Cluster, project and classify the clips by each kind of clip vectors."
-    import matplotlib.pyplot as plt
     clips, settings = pd.read_parquet(out/'clips.parquet'), read_json(out/'settings.json')
     labelled = clips.label.nunique() > 1
     labels, tracks = (clips.label, clips.track) if labelled else (None, None)
@@ -279,7 +279,11 @@ def analyze(
     write_json(out/'metrics'/'representations.json', table.reset_index(names='vectors').to_dict('records'))
     if 'accuracy' in table:
         save_figure(plot_comparison(table).figure, out/'figures'/'representations.png')
-    for name in ('plain 3521', f'SiLU {max(settings["sizes"])}, flattened'):
+        try: ours, base = [probe_axes(vectors[name], labels, tracks, axes, split=split, seed=settings['seed']) for name, axes in
+                           (('plain 3521, all statistics', TrackAxes()), ('MFCC + chroma', None))]
+        except ValueError as e: log.warning('no track axes: %s', e)
+        else: write_json(out/'metrics'/'track-axes.json', dict(by_track=ours.scores['by_track'], **compare_axes(ours, base)))
+    for name in ('plain 3521, all statistics', f'SiLU {max(settings["sizes"])}, flattened'):
         x, slug = vectors[name], name.split()[0].lower()
         sweep = kmeans_sweep(x, labels, seed=settings['seed'])
         write_json(out/'metrics'/f'kmeans-{slug}.json', sweep.to_dict('records'))
@@ -314,7 +318,6 @@ def edit_examples(
                    'random latent': random_latent(three, 1, seed=0)}
         sounds = {caption: model.decode(latent, 110_250) for caption, latent in latents.items()}
     keep_sounds(out, 'edits', name, sounds)
-    import matplotlib.pyplot as plt
     items = list(sounds.items())
     save_figure(plot_sounds(dict(items[:5]))[0, 0].figure, out/'figures'/f'edits-{name.split()[0].lower()}-a.png')
     save_figure(plot_sounds(dict(items[5:]))[0, 0].figure, out/'figures'/f'edits-{name.split()[0].lower()}-b.png')
@@ -448,6 +451,10 @@ def findings(
         best = max((name for name in known if name.startswith(('SiLU', 'plain'))), key=lambda name: known[name]['accuracy'])
         says.append(f'A classifier names the label of {known[best]["accuracy"]:.0%} of the clips from the best latents ({best}), '
                     f'{known["MFCC + chroma"]["accuracy"]:.0%} from statistics of MFCC and chroma, and {known["majority class"]["accuracy"]:.0%} by always naming the commonest.')
+    axes = read_json(out/'metrics'/'track-axes.json')
+    if axes: says.append(f'Sixteen axes of the latents that keep clips of one track together, learned without labels, name {axes["accuracy"]:.0%} of the clips of tracks that they have not learned from; '
+                         f'that is {axes["gain"]:+.0%} [{axes["gain_low"]:+.0%}, {axes["gain_high"]:+.0%}] against MFCC and chroma. '
+                         f'Their clusters agree with the labels by an ARI of {axes["ari"]:.2f}, {axes["ari_gain"]:+.2f} [{axes["ari_gain_low"]:+.2f}, {axes["ari_gain_high"]:+.2f}] against theirs.')
     if made: says.append(f'Generated clips are at a distance of {made["generated"]["distance"]:.0f} from real ones; random latents are at '
                          f'{made["random latents"]["distance"]:.0f}, averages at {made["averages of 3 clips"]["distance"]:.0f}, real music that was held back at '
                          f'{made["real music, not trained on"]["distance"]:.0f}.')
@@ -457,7 +464,7 @@ def findings(
 QUALITY = dict(codec=('codec', '{}'), latent_size=('numbers a clip', '{:,}'), snr=('SNR (dB)', '{:.1f}'), snr_low=('from', '{:.1f}'),
                snr_high=('to', '{:.1f}'), resampling_snr=('resampling, SNR', '{:.1f}'), si_sdr=('SI-SDR (dB)', '{:.1f}'), mse=('MSE', '{:.5f}'),
                log_spectral=('log-spectral (dB)', '{:.1f}'), mel=('mel (dB)', '{:.1f}'), stft=('STFT distance', '{:.2f}'))
-KNOWN = dict(vectors=('clip vectors', '{}'), accuracy=('accuracy', '{:.2f}'), low=('from', '{:.2f}'), high=('to', '{:.2f}'), gain=('gain', '{:+.2f}'), gain_low=('from', '{:+.2f}'), gain_high=('to', '{:+.2f}'), macro_f1=('macro F1', '{:.2f}'),
+KNOWN = dict(vectors=('clip vectors', '{}'), accuracy=('accuracy', '{:.2f}'), low=('from', '{:.2f}'), high=('to', '{:.2f}'), by_track=('by vote of a track', '{:.2f}'), gain=('gain', '{:+.2f}'), gain_low=('from', '{:+.2f}'), gain_high=('to', '{:+.2f}'), macro_f1=('macro F1', '{:.2f}'),
              k=('k at the elbow', '{:.0f}'), ari=('ARI', '{:.2f}'), ami=('AMI', '{:.2f}'), ari_gain=('ARI gain', '{:+.2f}'), ari_gain_low=('from', '{:+.2f}'), ari_gain_high=('to', '{:+.2f}'),
              homogeneity=('homogeneity', '{:.2f}'), completeness=('completeness', '{:.2f}'), v_measure=('V', '{:.2f}'), silhouette=('silhouette', '{:.2f}'), stability=('stability', '{:.2f}'), pca2_variance=('PCA-2 variance', '{:.1%}'))
 MADE = dict(set=('clips', '{}'), distance=('distance to real music', '{:.1f}'), agreement=('label recognised', '{:.0%}'), nearest=('distance to the nearest training clip', '{:.2f}'))
@@ -503,27 +510,27 @@ def write_report(
 # %% ../nbs/05_app.ipynb #515fe33d
 @torch.no_grad()
 def write_map(
-    out: str | Path,           # folder of a run
-    name: str = 'plain 3521',  # which latents place the clips
-    secs: float = 3.,          # of each clip that can be heard
-    seed: int = 0,             # of projection and clusters
-) -> Path:                     # map.html in it
+    out: str | Path,   # folder of a run
+    secs: float = 3.,  # of each clip that can be heard
+    seed: int = 0,     # of projection and clusters
+) -> Path:             # map.html in it
     "Make the map of a run."
     out = Path(out)
-    if not (out/'latents'/f'{name}.npz').exists(): raise ValueError(f'{out}: no run with latents of {name} in this folder')
-    clips, x = pd.read_parquet(out/'clips.parquet'), clip_vectors(load_latents(out, name).z)
+    sweep = pd.DataFrame(read_json(out/'metrics'/'kmeans-plain.json', []))
+    if sweep.empty: raise ValueError(f'{out}: no finished run with three clips at least in this folder')
+    clips, x = pd.read_parquet(out/'clips.parquet'), clip_vectors(load_latents(out, 'plain 3521').z, ALL_STATISTICS)
     there = clips.path.map(lambda path: Path(path).exists()).to_numpy()
     if there.sum() < 3: raise ValueError(f'{out}: a map needs three clips, and of the music of this run {there.sum()} are at their place')
     if not there.all(): log.warning('%s: not there any more, so that %d of %d clips are left out of the map', clips.path[~there].iloc[0], (~there).sum(), len(clips))
     clips, x = clips[there].reset_index(drop=True), x[there]
     log.info('placing %d clips', len(clips))
     points, trust = project_tsne(x, seed=seed)
-    clips['cluster'] = [f'{c:02d}' for c in find_clusters(x, elbow(kmeans_sweep(x, seed=seed)), seed)]
+    clips['cluster'] = [f'{c:02d}' for c in find_clusters(x, min(elbow(sweep), len(x) - 1), seed)]
     model = load_model(model_path(out, 'hybrid')).at('base')
     def sounds():
         for clip in progress(clips.itertuples(), 'drawing the map', len(clips)):
             wav = read_audio(clip.path, start=clip.start, n_samples=int(min(secs * SR, clip.n_samples)))
             yield wav, model.reconstruct(torch.from_numpy(wav)[None])[0].numpy()
-    note = f'Placed by t-SNE of {name}: who is near whom is to be trusted ({trust:.2f} of 1), how far apart groups lie is not.'
+    note = f'Placed by t-SNE of plain 3521: who is near whom is to be trusted ({trust:.2f} of 1), how far apart groups lie is not.'
     with write_whole(out/'map.html') as part: part.write_text(map_html(clips, points, neighbours(x), sounds(), f'Map of {out.resolve().name}', note))
     return out/'map.html'

@@ -44,7 +44,7 @@ def fetch(
     path.parent.mkdir(parents=True, exist_ok=True)
     for url in [] if path.exists() else urls:
         part = path.with_name(f'.{hashlib.sha256(url.encode()).hexdigest()[:8]}-{path.name}')
-        for attempt in range(tries):
+        for _ in range(tries):
             try: _fetch(url, part)
             except OSError as e: reasons.append(f'{url}: {str(e).splitlines()[0]}')
             else:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import repeat
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from .data import SR, AudioError, as_numpy, plot_wave, progress, read_audio

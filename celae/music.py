@@ -16,7 +16,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
-from math import ceil
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
-from .data import CLIP_SAMPLES, SR, ClipDataset, clip_tensor, log, progress, write_whole
+from .data import CLIP_SAMPLES, ClipDataset, clip_tensor, log, progress, write_whole
 from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, Resampling, SpectralAutoencoder, load_model,
                           save_model)
 from .hybrid import HybridAutoencoder

@@ -1,7 +1,9 @@
-"""The whole job of `celae run` on a folder of real music, gathered into one JSON for the study page.
+"""The whole job of `celae run` on a folder of real music or on the built-in music, gathered into one JSON for the study pages.
 
-    python bench/albums.py data/albums --out runs/albums          (about half an hour on two cores)
-    python bench/albums.py data/albums --out runs/albums --collect   only gather what that run has found
+    python bench/whole_run.py albums data/albums --excerpts   (about half an hour on two cores)
+    python bench/whole_run.py builtin                         (about ten minutes)
+    python bench/whole_run.py gtzan data/gtzan                (for those who have it: docs, studies/report_2024)
+    python bench/whole_run.py albums data/albums --excerpts --collect    only gather what that run has found
 """
 import argparse
 import json
@@ -22,7 +24,8 @@ def gather(out):
     histories = {f.parent.name: pd.read_csv(f).round(6).to_dict('records') for f in sorted(out.glob('models/*/history.csv'))}
     clips = pd.read_parquet(out/'clips.parquet')
     counts = clips.groupby(['label', 'split']).agg(tracks=('track', 'nunique'), clips=('track', 'size')).reset_index().to_dict('records')
-    settings = json.loads((out/'settings.json').read_text()) | dict(folder='8 albums of freely licensed music')
+    settings = json.loads((out/'settings.json').read_text())
+    settings['folder'] = Path(settings['folder']).name
     return dict(settings=settings, counts=counts, histories=histories, **metrics)
 
 
@@ -43,14 +46,17 @@ def keep_excerpts(out, folder, secs=3):
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
-    parser.add_argument('--out', type=Path, default=Path('runs/albums'))
+    parser.add_argument('name', help='of the results')
+    parser.add_argument('folder', type=Path, nargs='?', help='of music; none: the built-in music')
+    parser.add_argument('--out', type=Path, help='folder of the run; none: runs/NAME')
     parser.add_argument('--epochs', type=int, default=3, help='passes over the training clips, for each 2024 model')
-    parser.add_argument('--steps', type=int, default=3000, help='of the hybrid model, from fresh weights: those that ship have heard the test tracks')
+    parser.add_argument('--steps', type=int, default=3000, help='of the hybrid model, from fresh weights: those that ship have heard the albums')
     parser.add_argument('--prior', type=int, default=800, help='steps of the generative model')
+    parser.add_argument('--excerpts', action='store_true', help='keep figures and the first seconds of its sounds beside the results')
     parser.add_argument('--collect', action='store_true', help='do not run, only gather')
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
-    settings = Settings(str(args.folder.resolve()), epochs_2024=args.epochs, start='', steps_hybrid=args.steps, steps_prior=args.prior)
-    if not args.collect: run(settings, args.out, resume=args.out.exists())
-    write('albums', **gather(args.out), sounds=keep_excerpts(args.out, RESULTS/'albums'))
+    out = args.out or Path('runs')/args.name
+    settings = Settings(str(args.folder.resolve()), epochs_2024=args.epochs, start='', steps_hybrid=args.steps, steps_prior=args.prior) if args.folder else Settings()
+    if not args.collect: run(settings, out, resume=out.exists())
+    write(args.name, **gather(out), **(dict(sounds=keep_excerpts(out, RESULTS/args.name)) if args.excerpts else {}))
