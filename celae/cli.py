@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'Folder', 'Model', 'Seed', 'Device', 'run', 'analyze', 'make_map', 'train', 'each_file', 'find_latents',
-           'encode', 'decode', 'edit', 'generate', 'export', 'download', 'prepare', 'clear', 'info', 'main']
+           'encode', 'decode', 'edit', 'play', 'generate', 'export', 'download', 'prepare', 'clear', 'info', 'main']
 
 # %% ../nbs/05a_cli.ipynb #19955cc4
 import logging, re, sys
@@ -181,11 +181,15 @@ def decode(
 # %% ../nbs/05a_cli.ipynb #079a2bab
 @app.command()
 def edit(
-    file: Annotated[Path, typer.Argument(help='Audio file of any length.', show_default=False)],
+    file: Annotated[Path, typer.Argument(help='Audio file of any length; or a folder that the playground has saved, to make its sound again.', show_default=False)],
     out: Annotated[Path, typer.Option('-o', '--out', help='Result: .wav .flac .ogg .opus .mp3', show_default=False)],
     gain: Annotated[float, typer.Option(help='Amplify the latent; below 1 attenuates.')] = 1.,
     noise: Annotated[float, typer.Option(min=0, help='Add noise: 0.5 is half as much as there is music.')] = 0.,
     smooth: Annotated[int, typer.Option(min=1, help='Average over so many frames of 93 ms.')] = 1,
+    shuffle: Annotated[int, typer.Option(min=0, help='Deal pieces of so many frames anew, within half a minute.')] = 0,
+    freeze: Annotated[int, typer.Option(min=-1, help='Stand still from this frame on, of each half minute.')] = -1,
+    loop: Annotated[int, typer.Option(min=1, help='Frames that are repeated when frozen.')] = 1,
+    mask: Annotated[int, typer.Option(min=0, help='Silence so many of the last channels.')] = 0,
     model: Model = 'plain', seed: Seed = 0,
     stereo: Annotated[bool, typer.Option('--stereo', help='Keep the channels apart.')] = False,
 ):
@@ -194,9 +198,31 @@ def edit(
     Example: celae edit song.mp3 --smooth 8 --noise 0.3 -o changed.flac
     """
     from celae.data import write_audio
-    from celae.generation import edit_file, make_edit
+    from celae.edits import make_edit
+    from celae.generation import edit_file
     from celae.models import load_model
-    print(write_audio(out, edit_file(load_model(model), file, make_edit(gain, noise, smooth, seed=seed), stereo)[1]))
+    from celae.playground import remake
+    edited = (remake(file, load_model(model)).numpy() if file.is_dir()
+              else edit_file(load_model(model), file, make_edit(gain, noise, smooth, shuffle, freeze, loop, mask, seed), stereo)[1])
+    print(write_audio(out, edited))
+
+# %% ../nbs/05a_cli.ipynb #08082ce7
+@app.command()
+def play(
+    folder: Annotated[Path, typer.Argument(help='Where saved sounds go.')] = Path('saved'),
+    port: Annotated[int, typer.Option(min=1, max=65535, help='Of the page, on this machine only.')] = 8866,
+    browser: Annotated[bool, typer.Option(help='Open the page.')] = True,
+):
+    """Open the playground as a page: sliders, players, your own files. Needs voila (pip install 'celae[notebooks]').
+
+    Example: celae play
+    """
+    import os
+    from importlib.util import find_spec
+    if find_spec('voila') is None: raise ValueError("the playground needs voila: pip install 'celae[notebooks]'")
+    from voila.app import main as voila
+    os.environ['CELAE_SAVED'] = str(folder.resolve())
+    voila([str(Path(__file__).parent/'play.ipynb'), f'--port={port}', '--Voila.ip=127.0.0.1', *([] if browser else ['--no-browser'])])
 
 # %% ../nbs/05a_cli.ipynb #677b5485
 @app.command()

@@ -4,20 +4,19 @@
 
 # %% auto #0
 __all__ = ['Move', 'class_direction', 'probe_direction', 'principal_directions', 'Mask', 'Shuffle', 'Freeze', 'warp', 'stretch',
-           'beat_frames', 'align_beats', 'Towards', 'swap_speeds']
+           'beat_frames', 'align_beats', 'Towards', 'swap_speeds', 'make_edit']
 
 # %% ../nbs/04b_edits.ipynb #1bc0080f
 from dataclasses import dataclass
 import numpy as np
 import torch
-import torch.nn.functional as F
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from .data import SR, as_numpy
-from .generation import Edit, Smooth, interpolate
+from .generation import Chain, Edit, Gain, Noise, Smooth, interpolate
 from .models import Latent
 
 # %% ../nbs/04b_edits.ipynb #0731bea3
@@ -154,3 +153,22 @@ def swap_speeds(
     n = min(slow.z.shape[2], fast.z.shape[2])
     a, b = [latent._replace(z=latent.z[..., :n]) for latent in (slow, fast)]
     return a._replace(z=Smooth(n_frames)(a).z + b.z - Smooth(n_frames)(b).z)
+
+# %% ../nbs/04b_edits.ipynb #7fd37a27
+def make_edit(
+    gain: float = 1.,     # see `Gain`
+    noise: float = 0.,    # see `Noise`, at least 0
+    smooth: int = 1,      # see `Smooth`, at least 1
+    shuffle: int = 0,     # see `Shuffle`; 0: not
+    freeze: int = -1,     # see `Freeze`; -1: not
+    loop: int = 1,        # frames that are frozen
+    mask: int = 0,        # so many of the last channels are silenced
+    seed: int = 0,        # of noise and shuffle
+) -> Edit:                # those that change something, in this order: shuffle, freeze, mask, smooth, noise, gain
+    "Make one edit of a few settings, as a slider or an option of a command gives them."
+    if noise < 0: raise ValueError(f'noise is {noise}, but cannot be below 0')
+    for name, frames, least in (('smooth', smooth, 1), ('shuffle', shuffle, 0), ('freeze', freeze, -1), ('loop', loop, 1), ('mask', mask, 0)):
+        if frames < least: raise ValueError(f'{name} is {frames}, but cannot be below {least}')
+    edits = {Shuffle(shuffle, seed): shuffle > 0, Freeze(freeze, loop): freeze >= 0, Mask(tuple(range(-mask, 0))): mask > 0,
+             Smooth(smooth): smooth > 1, Noise(noise, seed): noise > 0, Gain(gain): gain != 1}
+    return Chain(tuple(edit for edit, wanted in edits.items() if wanted))

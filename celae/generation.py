@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['edit_wav', 'band_levels', 'plot_sounds', 'in_pieces', 'safe_level', 'edit_file', 'reconstruct_file', 'Edit', 'Chain',
-           'Gain', 'Noise', 'Smooth', 'make_edit', 'average', 'slerp', 'interpolate', 'random_latent',
-           'ConditionedBlock', 'LatentPrior', 'flow_loss', 'fit_prior', 'load_prior', 'generate', 'sound_vectors',
-           'frechet_distance', 'label_agreement', 'nearest_distance', 'judge']
+           'Gain', 'Noise', 'Smooth', 'average', 'slerp', 'interpolate', 'random_latent', 'ConditionedBlock',
+           'LatentPrior', 'flow_loss', 'fit_prior', 'load_prior', 'generate', 'sound_vectors', 'frechet_distance',
+           'label_agreement', 'nearest_distance', 'judge']
 
 # %% ../nbs/04_generation.ipynb #2f7935e9
 from dataclasses import dataclass
@@ -169,20 +169,6 @@ class Smooth(Edit):
         if self.kind not in pools: raise ValueError(f'kind is {self.kind!r}, not one of {", ".join(pools)}')
         z = F.pad(latent.z, ((self.n_frames - 1) // 2, self.n_frames // 2), mode='replicate')
         return latent._replace(z=pools[self.kind](z, self.n_frames, stride=1))
-
-# %% ../nbs/04_generation.ipynb #16661ec1
-def make_edit(
-    gain: float = 1.,         # see `Gain`
-    noise: float = 0.,        # see `Noise`, at least 0
-    smooth: int = 1,          # see `Smooth`, at least 1
-    kind: str = 'average',    # of smoothing: 'average' or 'max'
-    seed: int = 0,            # of the noise
-) -> Edit:                    # those that change something, in this order: smooth, noise, gain
-    "Make one edit of a few settings, as a slider or an option of a command gives them."
-    if noise < 0: raise ValueError(f'noise is {noise}, but cannot be below 0')
-    if smooth < 1: raise ValueError(f'smooth is {smooth}, but has to be a number of frames from 1 on')
-    edits = ([Smooth(smooth, kind)] if smooth > 1 else []) + ([Noise(noise, seed)] if noise else []) + ([Gain(gain)] if gain != 1 else [])
-    return Chain(tuple(edits))
 
 # %% ../nbs/04_generation.ipynb #69cec235
 def average(

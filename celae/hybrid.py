@@ -60,6 +60,12 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         "How many frames `z` has."
         return -(-mdct_frames(n_samples, self.hop_length) // (self.pair * self.rows))
 
+    def longest(self,
+        n_frames: int,  # frames of `z`
+    ) -> int:           # samples
+        "The longest sound that so many frames describe."
+        return self.hop_length * (self.pair * self.rows * n_frames - 1)
+
     def side_bits(self, n_samples): return self.partials[self.size].side_bits(n_samples) if self.size in self.partials else 0
 
     def at(self,

@@ -1,0 +1,146 @@
+"""Dose and response: what each edit does to the sound, strength by strength, beside the same done to the waveform.
+
+    python bench/edits.py data/albums                    (a quarter of an hour on two cores)
+
+One clip of each label of the built-in music, and one of each album. Styles and keys are asked of classifiers that know MFCC and chroma of other built-in tracks, not of the model.
+"""
+import argparse
+import logging
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pyloudnorm
+import torch
+from common import write
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from celae.data import CLIP_SAMPLES, SR, cache_clips, clip_table, clip_tensor, progress
+from celae.edits import Freeze, Mask, Move, Shuffle, Towards, class_direction, principal_directions, stretch, swap_speeds
+from celae.generation import Gain, Noise, Smooth, sound_vectors
+from celae.latent_analysis import encode_clips
+from celae.models import load_model
+from celae.music import builtin_music
+from celae.scores import log_spectral_distance
+
+FRAME = 2048                                                # samples in a frame of z
+
+
+def shuffle_wave(n_frames, wav, other):
+    pieces = list(wav.split(n_frames * FRAME, -1))
+    return torch.cat([pieces[i] for i in torch.randperm(len(pieces), generator=torch.Generator().manual_seed(0))], -1)
+
+
+def freeze_wave(start, wav, other):
+    i = torch.arange(wav.shape[-1])
+    return wav[..., torch.where(i < start * FRAME, i, start * FRAME + (i - start * FRAME) % FRAME).clamp(max=len(i) - 1)]
+
+
+def smooth_wave(n, wav, other): return torch.nn.functional.avg_pool1d(torch.nn.functional.pad(wav, ((n - 1) // 2, n // 2), mode='replicate'), n, 1)
+
+
+def stretch_wave(factor, wav, other): return torch.from_numpy(librosa.effects.time_stretch(wav[0, 0].numpy(), rate=1 / factor))[None, None]
+
+
+def edits_of(z, labels):
+    "name -> (unit of the dose, doses, edit of (latent, other, label) by dose, the same on waveforms (dose, wav, other) or None)."
+    kinds = {label: class_direction(z[labels == label], z[labels != label]) for label in np.unique(labels)}
+    axes, _ = principal_directions(z)
+    target = np.unique(labels)[-1]
+    return {
+        'gain': ('factor', (.25, .5, 1, 1.5, 2, 3), lambda dose, a, b: Gain(dose)(a), lambda dose, wav, other: dose * wav),
+        'noise': ('share of the spread', (0, .25, .5, 1, 2), lambda dose, a, b: Noise(dose)(a),
+                  lambda dose, wav, other: wav + dose * wav.std() * torch.randn(wav.shape, generator=torch.Generator().manual_seed(0))),
+        'smoothing': ('frames, or samples', (1, 2, 4, 8, 16), lambda dose, a, b: Smooth(dose)(a), smooth_wave),
+        'class direction': (f'times the way to {target}', (0, .5, 1, 2, 4), lambda dose, a, b: Move(kinds[target], dose)(a), None),
+        'principal direction': ('spreads of the first', (-3, -1.5, 0, 1.5, 3), lambda dose, a, b: Move(axes[0], dose)(a), None),
+        'mask': ('channels of 64 silenced', (0, 8, 16, 32, 48, 60), lambda dose, a, b: Mask(tuple(range(64 - dose, 64)))(a), None),
+        'shuffle': ('frames in a piece', (54, 16, 8, 4, 2, 1), lambda dose, a, b: Shuffle(dose)(a), shuffle_wave),
+        'freeze': ('first frame held', (54, 40, 27, 13, 4), lambda dose, a, b: Freeze(dose)(a), freeze_wave),
+        'interpolation': ('weight of the other', (0, .25, .5, .75, 1), lambda dose, a, b: Towards(b, dose)(a), lambda dose, wav, other: torch.lerp(wav, other, dose)),
+        'spherical interpolation': ('weight of the other', (0, .25, .5, .75, 1), lambda dose, a, b: Towards(b, dose, kind='spherical')(a), None),
+        'swap of speeds': ('frames of the window', (32, 16, 8, 4, 2, 1), lambda dose, a, b: swap_speeds(a, b, dose), None),
+        'stretch': ('times as long', (.5, .75, 1, 1.5, 2), lambda dose, a, b: stretch(a, round(dose * a.z.shape[2])), stretch_wave)}
+
+
+def clip_statistics(wavs):
+    "What classifiers and distances go by: mean and spread of MFCC and chroma over seconds."
+    vectors = sound_vectors(wavs)
+    return np.hstack([vectors.mean(1), vectors.std(1)])
+
+
+def describe(real, style, wav, original, target, label):
+    "Everything that is asked of one sound (1, 1, t)."
+    warnings.filterwarnings('ignore')
+    y = wav[0, 0].numpy()
+    n = min(len(y), original.shape[-1])
+    spec = np.abs(librosa.stft(y, n_fft=2048))
+    power = (spec**2).sum(0)
+    centroid = librosa.feature.spectral_centroid(S=spec, sr=SR)[0]
+    x = clip_statistics(wav)
+    probability = dict(zip(style.classes_, style.predict_proba(x)[0], strict=True))
+    scaler, known, scale = real
+    beats = librosa.feature.tempo(y=y, sr=SR)[0]
+    before = librosa.feature.tempo(y=original[0, 0].numpy(), sr=SR)[0]
+    return dict(loudness=float(pyloudnorm.Meter(SR).integrated_loudness(y.astype(float))), centroid=float((centroid * power).sum() / max(power.sum(), 1e-9)),
+                flux=float(librosa.onset.onset_strength(y=y, sr=SR).mean()), changed=float(log_spectral_distance(wav[..., :n], original[..., :n])),
+                own_style=float(probability.get(label, np.nan)), target_style=float(probability[target]), tempo=float(abs(np.log2(beats / before))),
+                unreal=float(np.sqrt(np.square(scaler.transform(x) - known).mean(1)).min() / scale))
+
+
+@torch.no_grad()
+def respond(row, music, known, real, style, target):
+    "All edits of one clip at all doses: rows of the table."
+    logging.disable()
+    torch.set_num_threads(1)
+    model, rows = load_model('plain'), []
+    z, labels = known
+    wav, other, label, collection = music[row]
+    a, b = model.encode(wav), model.encode(other)
+    for name, (_unit, doses, edit, on_wave) in edits_of(z, labels).items():
+        for dose in doses:
+            changed = edit(dose, a, b)
+            n_samples = min(wav.shape[-1], model.longest(changed.z.shape[2])) if name != 'stretch' else model.longest(changed.z.shape[2])
+            sounds = dict(latent=model.decode(changed, n_samples))
+            if on_wave: sounds['waveform'] = on_wave(dose, wav, other)
+            rows += [dict(collection=collection, clip=row, edit=name, dose=dose, on=on, **describe(real, style, sound, wav, target, label)) for on, sound in sounds.items()]
+    return rows
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--cache', type=Path, default=Path('data/cache'))
+    parser.add_argument('--seed', type=int, default=0)
+    args = parser.parse_args()
+    model = load_model('plain')
+    clips, wavs = cache_clips(clip_table(builtin_music(tracks_per_style=24)), args.cache)
+    train, test = clips[clips.split == 'train'].reset_index(drop=True), clips[clips.split == 'test']
+    albums, album_wavs = cache_clips(clip_table(args.folder, 2_000), args.cache)
+    heard = [(test, wavs, 'built-in'), (albums[albums.split == 'test'], album_wavs, 'albums')]
+    music = []
+    for table, sound, collection in heard:
+        chosen = table[table.n_samples == CLIP_SAMPLES].groupby('label').sample(1, random_state=args.seed).reset_index(drop=True)
+        x = clip_tensor(chosen, sound)
+        music += [(x[[i]], x[[(i + 1) % len(x)]], chosen.label[i], collection) for i in range(len(x))]
+    real = {}
+    for table, sound, collection in ((train, wavs, 'built-in'), (albums[albums.split == 'train'], album_wavs, 'albums')):
+        table = table.sample(min(len(table), 240), random_state=args.seed)
+        x = clip_statistics(clip_tensor(table, sound))
+        scaler = StandardScaler().fit(x)
+        known = scaler.transform(x)
+        real[collection] = (scaler, known, np.median((np.sqrt(np.square(known[:, None] - known).mean(2)) + 1e9 * np.eye(len(known))).min(1)))
+        if collection == 'built-in': style = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(x, table.label)
+    known = (encode_clips(model, train, wavs).z, train.label.to_numpy())
+    target = sorted(set(train.label))[-1]
+    with ProcessPoolExecutor(cpu_count(), get_context('spawn')) as pool:
+        jobs = [pool.submit(respond, i, music, known, real[one[3]], style, target) for i, one in enumerate(music)]
+        rows = [row for job in progress(jobs, 'editing') for row in job.result()]
+    units = {name: part[0] for name, part in edits_of(*known).items()}
+    write('edits', seed=args.seed, target=target, n_clips={c: sum(one[3] == c for one in music) for c in ('built-in', 'albums')}, units=units, table=rows)
