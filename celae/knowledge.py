@@ -8,6 +8,7 @@ __all__ = ['LINEAR', 'NEAREST', 'CHANGES', 'read_factor', 'layer_vectors', 'dci'
 
 # %% ../nbs/03b_knowledge.ipynb #38d97449
 import io
+import warnings
 import numpy as np
 import pandas as pd
 import soundfile as sf
@@ -168,7 +169,9 @@ class TrackAxes(TransformerMixin, BaseEstimator):
         if between < 1 or within < 2: raise ValueError(f'{len(X)} clips of {between + 1} classes, which are tracks: axes need two tracks, with two clips each')
         pca = PCA(max(1, min(self.n_pca, X.shape[1], within // 2)), random_state=0)
         lda = LinearDiscriminantAnalysis(solver='eigen', shrinkage='auto', n_components=min(self.n_axes, between, pca.n_components))
-        steps = make_pipeline(StandardScaler(), pca, lda).fit(X, y)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)            # of tracks with one clip, which only say how far tracks are apart
+            steps = make_pipeline(StandardScaler(), pca, lda).fit(X, y)
         self.intercept_ = steps.transform(np.zeros((1, X.shape[1])))[0]
         self.coef_ = (steps.transform(np.eye(X.shape[1])) - self.intercept_).T
         return self
