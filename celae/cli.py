@@ -229,19 +229,27 @@ def play(
 def generate(
     out: Annotated[Path, typer.Option('-o', '--out', help='Result: .wav .flac .ogg .opus .mp3', show_default=False)],
     style: Annotated[Optional[str], typer.Option(help='One of the labels the prior knows (celae info lists them); any if not given.')] = None,
-    seconds: Annotated[float, typer.Option(min=1, help='Length.')] = 20.,
+    seconds: Annotated[Optional[float], typer.Option(min=1, help='Length; after the end of a file to begin with. [default: 20]')] = None,
+    begin: Annotated[Optional[Path], typer.Option(help='A file to begin with, of which the first minute is used.')] = None,
+    strength: Annotated[float, typer.Option(min=0, max=1, help='Play that file as it might have been: 0 as it is, 1 nothing of it.')] = 0.,
     seed: Seed = 0, model: Model = 'base',
     prior: Annotated[str, typer.Option(help='Folder of a generative model, or the name of one that ships with celae.')] = 'prior',
 ):
-    """Make new music.
+    """Make new music, or go on with a file, or vary it.
 
-    Example: celae generate --style ambient --seconds 20 -o new.ogg
+    Examples: celae generate --style ambient --seconds 20 -o new.ogg
+    celae generate --begin song.mp3 --seconds 10 -o longer.ogg
+    celae generate --begin song.mp3 --strength 0.5 -o other.ogg
     """
     from celae.data import write_audio
     from celae.generation import generate as make
     from celae.generation import load_prior
     from celae.models import load_model
-    print(write_audio(out, make(load_prior(prior), load_model(model), style, seconds, seed)))
+    from celae.variations import vary_file
+    parts = load_prior(prior), load_model(model)
+    if begin: wav = vary_file(*parts, begin, seconds if seconds is not None else 0. if strength else 20., strength, style, seed)
+    else: wav = make(*parts, style, 20. if seconds is None else seconds, seed)
+    print(write_audio(out, wav))
 
 # %% ../nbs/05a_cli.ipynb #e68f8f36
 @app.command()

@@ -272,6 +272,12 @@ class LatentPrior(nn.Module, PyTorchModelHubMixin):
         if label not in self.labels: raise ValueError(f'label is {label!r}, not one of {", ".join(self.labels)}')
         return self.labels.index(label)
 
+    def check_codec(self,
+        model: nn.Module,   # that decodes
+    ):
+        "Refuse a model whose latents this prior has not learned."
+        if self.codec_hash and self.codec_hash != model_hash(model): raise ValueError(f'the prior belongs to another model ({self.codec_hash}, not {model_hash(model)})')
+
     def velocity(self, z, t, index, guidance):
         "Where `z` should go for its label, and further away from where it would go for any."
         t, indices = torch.full((2 * len(z),), t).to(z), torch.cat([index, torch.full_like(index, len(self.labels))])
@@ -286,17 +292,24 @@ class LatentPrior(nn.Module, PyTorchModelHubMixin):
         seed: int = 0,              # the same seed draws the same latents
         guidance: float = 1.5,      # how much the label counts; 1: as in training
         n_steps: int = 16,          # steps from noise to latent, each of two evaluations
+        known: Latent | None = None,   # latent of `n_frames` to begin from, one or as many as clips; None: noise
+        keep: Tensor | None = None,    # which of its frames stay as they are (n_frames,), bool; None: none
+        strength: float = 1.,       # how far back into noise `known` is sent where it is not kept; 1: all the way
     ) -> Latent:                    # z (n_clips, d, n_frames), side (n_clips, s)
-        "Draw latents."
+        "Draw latents, or draw parts of known ones anew."
         wanted, rng = label if isinstance(label, list) else [label] * n_clips, torch.Generator().manual_seed(seed)
         index = torch.tensor([self.label_index(each) for each in wanted], device=self.z_mean.device)
-        z = torch.randn(len(index), len(self.z_mean), n_frames, generator=rng).to(self.z_mean)
-        for i in range(n_steps):
-            middle = z + self.velocity(z, i / n_steps, index, guidance) / (2 * n_steps)
-            z = z + self.velocity(middle, (i + .5) / n_steps, index, guidance) / n_steps
+        noise = torch.randn(len(index), len(self.z_mean), n_frames, generator=rng).to(self.z_mean)
+        data, keep = noise if known is None else (known.z - self.z_mean) / self.z_std, torch.zeros(n_frames, dtype=torch.bool) if keep is None else keep
+        def held(z, t): return torch.where(keep.to(z.device), torch.lerp(noise, data, t), z)
+        start = 0. if known is None else 1 - strength
+        z, step = torch.lerp(noise, data, start), (1 - start) / n_steps
+        for t in (start + i * step for i in range(n_steps if strength > 0 else 0)):
+            middle = held(z + self.velocity(z, t, index, guidance) * step / 2, t + step / 2)
+            z = held(z + self.velocity(middle, t + step / 2, index, guidance) * step, t + step)
         rows = index.where(index < len(self.labels), torch.randint(len(self.labels), index.shape, generator=rng).to(index))
-        noise = torch.randn(len(index), self.side_mean.shape[1], generator=rng).to(z)
-        return Latent(self.z_mean + self.z_std * z, self.side_mean[rows] + self.side_std[rows] * noise)
+        level = self.side_mean[rows] + self.side_std[rows] * torch.randn(len(index), self.side_mean.shape[1], generator=rng).to(z)
+        return Latent(self.z_mean + self.z_std * z, level if known is None else known.side.expand(len(index), -1))
 
 # %% ../nbs/04_generation.ipynb #f47e5ace
 def flow_loss(
@@ -392,8 +405,7 @@ def generate(
     guidance: float = 1.5,      # how much the label counts
 ) -> np.ndarray:                # sound (1, t) at 22 050 Hz
     "Make new music."
-    if prior.codec_hash and prior.codec_hash != model_hash(model): raise ValueError(
-        f'the prior belongs to another model ({prior.codec_hash}, not {model_hash(model)})')
+    prior.check_codec(model)
     n_samples = round(secs * SR)
     latent = prior.sample(label, 1, model.n_frames(n_samples), seed, guidance)
     return safe_level(model.decode(latent, n_samples)[0].cpu().numpy())
