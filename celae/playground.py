@@ -9,6 +9,7 @@ __all__ = ['MAX_SECS', 'sound_image', 'Playground', 'apply_settings', 'remake', 
 import html
 import io
 import json
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import ipywidgets as widgets
@@ -49,7 +50,7 @@ class Playground(widgets.VBox):
         self.clip, self.other = [widgets.Dropdown(description=name) for name in ('clip', 'towards')]
         for name, wav in wavs.items(): self.add(name, wav)
         self.other.value = list(wavs)[-1]
-        self.axes = principal_directions(torch.cat([latent.z[..., :n] for n in (min(latent.z.shape[2] for latent in self.latents.values()),) for latent in self.latents.values()]), 3)[0]
+        self.axes = principal_directions(torch.cat([latent.z for latent in self.latents.values()], 2), 3)[0]
         def slider(name, value, low, top, step=.05): return widgets.FloatSlider(value, min=low, max=top, step=step, description=name, continuous_update=False)
         def frames(name, value, low, top): return widgets.IntSlider(value, min=low, max=top, description=name, continuous_update=False)
         self.sliders = dict(weight=slider('how far', 0, 0, 1), **{f'axis {i + 1}': slider(f'axis {i + 1}', 0, -3, 3) for i in range(len(self.axes))},
@@ -92,14 +93,15 @@ class Playground(widgets.VBox):
         file, self.message.value = self.upload.value[0], ''
         with TemporaryDirectory() as d:
             path = Path(d)/Path(file['name']).name
-            path.write_bytes(file['content'])
             try:
+                path.write_bytes(file['content'])
                 wav = read_audio(path, n_samples=int(MAX_SECS * SR))
                 if wav.shape[1] < SR // 2: raise AudioError(f'{path}: shorter than half a second')
-            except ValueError as e: self.message.value = f'<b style="color:#b00">{html.escape(str(e).replace(str(path.parent) + "/", ""))}</b>'
+            except (ValueError, OSError) as e: self.message.value = f'<b style="color:#b00">{html.escape(str(e).replace(str(path.parent) + "/", ""))}</b>'
             else:
                 self.add(path.name, wav)
-                self.clip.value = path.name
+                if self.clip.value == path.name: self.update()          # another file of the same name
+                else: self.clip.value = path.name
 
     @torch.no_grad()
     def make_clip(self, _=None):
@@ -115,7 +117,7 @@ class Playground(widgets.VBox):
         return {name: slider.value for name, slider in self.sliders.items()}
 
     @torch.no_grad()
-    def update(self, change=None):
+    def update(self, change=None):   # what has moved; None: all is drawn
         "Do the edit and show it."
         name = self.clip.value
         wav = self.wavs[name]
@@ -127,7 +129,7 @@ class Playground(widgets.VBox):
 
     def save(self, _=None) -> Path:  # the folder
         "Write the edited sound, the latents it came from, and the settings, from which `remake` makes it again."
-        folder = self.folder/f'{len(list(self.folder.glob("*"))) + 1:03d}'
+        folder = next(path for path in (self.folder/f'{i:03d}' for i in count(1)) if not path.exists())
         folder.mkdir(parents=True)
         write_audio(folder/'edited.wav', self.edited.numpy())
         for part, name in (('clip', self.clip.value), ('other', self.other.value)):
