@@ -123,9 +123,12 @@ if __name__ == '__main__':
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--turns', type=int, default=3)
     parser.add_argument('--clips', type=int, default=160, help='clips that are decoded anew by each way of loading')
-    parser.add_argument('--only-long-files', action='store_true', help='leave the rates as they were measured before')
+    parser.add_argument('--only', nargs='+', choices=('prepare', 'loading', 'long_files'), help='measure these and leave the others as they were measured before')
     args = parser.parse_args()
-    if args.only_long_files: found = {name: json.loads((RESULTS/'loading.json').read_text())[name] for name in ('prepare', 'loading')}
-    else: found = dict(prepare=preparing(args.folder, args.turns), loading=loading(args.folder, args.cache, args.clips))
-    with TemporaryDirectory() as temp: found['long_files'] = long_files(Path(temp))
+    parts = args.only or ('prepare', 'loading', 'long_files')
+    found = {} if len(parts) == 3 else {name: rows for name, rows in json.loads((RESULTS/'loading.json').read_text()).items() if name in ('prepare', 'loading', 'long_files')}
+    if 'prepare' in parts: found['prepare'] = preparing(args.folder, args.turns)
+    if 'loading' in parts: found['loading'] = loading(args.folder, args.cache, args.clips)
+    if 'long_files' in parts:
+        with TemporaryDirectory() as temp: found['long_files'] = long_files(Path(temp))
     write('loading', turns=args.turns, **found)

@@ -349,9 +349,10 @@ def plot_quality(
         part = part.sort_values('latent_size')
         ax.plot(part.latent_size, part[metric], 'o-', label=family)
     units = dict(snr='SNR (dB)', si_sdr='SI-SDR (dB)', mel='mel distance (dB)', log_spectral='log-spectral distance (dB)',
-                 stft='multi-resolution STFT distance', mse='MSE')
+                 stft='MR-STFT distance', mse='MSE')
     ax.set(xscale='log', xlabel='numbers kept per 5 s clip', ylabel=f'{units[metric]}, {BETTER[metric]} is better')
     sizes = sorted(set(table.latent_size))
+    sizes = [size for i, size in enumerate(sizes) if not i or size > 1.1 * sizes[i - 1]]    # where words would overlap, the smaller size stands for both
     ax.set_xticks(sizes, [f'{size:,}' for size in sizes], fontsize=8)
     ax.minorticks_off()
     ax.legend(fontsize=8)
