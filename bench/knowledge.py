@@ -10,13 +10,14 @@ from pathlib import Path
 
 import librosa
 import numpy as np
+import torch
 from common import write
 from sklearn.decomposition import PCA
 
-from celae.data import SR, cache_clips, clip_table, clip_tensor, progress
+from celae.data import CLIP_SAMPLES, SR, cache_clips, clip_table, clip_tensor, progress
 from celae.knowledge import LINEAR, NEAREST, dci, invariance, layer_vectors, read_factor
 from celae.latent_analysis import clip_vectors, encode_clips, mfcc_vectors, untrained
-from celae.models import Resampling, load_model
+from celae.models import Latent, Resampling, load_model
 from celae.music import builtin_music
 
 FACTORS = ('label', 'key', 'mode', 'tempo_bpm', 'bass', 'chords', 'melody', 'drums', 'brightness_db', 'loudness_db')
@@ -29,6 +30,17 @@ def mel_vectors(clips, wavs):
     return clip_vectors(np.stack([bands(i) for i in progress(range(len(clips)), 'mel bands')]))
 
 
+@torch.no_grad()
+def partials_chroma(model, clips, wavs):
+    "Mean and spread of the chroma of the partials that a size sends beside z."
+    rows = []
+    for i in progress(range(len(clips)), f'partials of {model.size}'):
+        values, bits = model.split_side(model.encode(clip_tensor(clips.iloc[[i]], wavs)), CLIP_SAMPLES)
+        tonal = model.partials[model.size].decode(Latent(values[:, None], bits), CLIP_SAMPLES)
+        rows.append(librosa.feature.chroma_stft(y=tonal[0, 0].numpy(), sr=SR, tuning=0.))
+    return clip_vectors(np.stack(rows))
+
+
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--tracks', type=int, default=125, help='of each style')
@@ -39,6 +51,8 @@ if __name__ == '__main__':
     plain = load_model('plain')
     z, fresh = [encode_clips(model, clips, wavs).z for model in (plain, untrained(plain))]
     vectors = {f'z, {dim} channels': clip_vectors(z[:, :dim], POOLING) for dim in (64, 32, 16, 8)}
+    vectors |= {f'z and partials, {size}': np.hstack([clip_vectors(z[:, :plain.sizes[size][0]], POOLING), partials_chroma(plain.at(size), clips, wavs)])
+                for size in ('double', 'base', 'half', 'quarter')}
     vectors |= {f'layer {name}': x for name, x in layer_vectors(plain, clips, wavs, POOLING).items() if name != 'z'}
     vectors |= {'untrained, 64 channels': clip_vectors(fresh, POOLING), 'MFCC + chroma': mfcc_vectors(clips, wavs), 'mel bands': mel_vectors(clips, wavs),
                 'resampled to 11025, autocorrelation': clip_vectors(encode_clips(Resampling(11_025), clips, wavs).z, 'corr')}
