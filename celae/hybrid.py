@@ -98,10 +98,10 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
 
     def decode(self, latent, n_samples):
         size = self.size_of(latent)
-        tonal = latent.z.new_zeros(len(latent.z), 1, n_samples)
         if size in self.partials:
             values, bits = self.split_side(latent, n_samples)
             tonal = self.partials[size].decode(Latent(values[:, None], bits), n_samples)
+        else: tonal = self.tones(latent.z, n_samples)
         return self.complete(latent.z, tonal, size) * latent.side[:, :1, None].exp()
 
     def split_side(self,
@@ -111,6 +111,14 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         "What `side` says beside the level."
         n_bits = self.partials[self.size_of(latent)].side_bits(n_samples)
         return latent.side[:, 1:].tensor_split([latent.side.shape[1] - 1 - n_bits], 1)
+
+    def tones(self,
+        z: Tensor,        # (b, d, n)
+        n_samples: int,   # length of the sound
+        first: int = 0,   # frame of the whole sound at which `z` begins
+    ) -> Tensor:          # sound of level 1 (b, 1, n_samples)
+        "Sound that `z` itself tells of, where there are no partials: none; a model with tones in `z` has some."
+        return z.new_zeros(len(z), 1, n_samples)
 
     def listen(self,
         wav: Tensor,  # sound of level 1 (b, 1, t)

@@ -257,7 +257,7 @@ class SpectralAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
 
 # %% ../nbs/01_models.ipynb #d8dbc8a5
 MODELS = {c.__name__: c for c in (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, SpectralAutoencoder)}
-LATER = dict(PCACodec='celae.references', HybridAutoencoder='celae.hybrid')  # modules that add their class to `MODELS`
+LATER = dict(PCACodec='celae.references', HybridAutoencoder='celae.hybrid', TonalAutoencoder='celae.tones')  # modules that add their class to `MODELS`
 
 def save_model(
     model: nn.Module,    # one of `MODELS`

@@ -102,7 +102,7 @@ def decode_blocks(
             maps = slice(first // span, -(-last // span))
             coefs = sparse.place(values[:, maps], bits[:, maps])
             tonal = imdct(coefs[..., first - first // span * span:][..., :last - first], length)
-        else: tonal = latent.z.new_zeros(len(latent.z), 1, length)
+        else: tonal = model.tones(latent.z[..., first:last], length, first)
         wav = model.complete(latent.z[..., first:last], tonal, size) * gain
         yield wav[:, 0, (start - first) * model.frame:][:, :step * model.frame].numpy()
 
