@@ -1,6 +1,7 @@
-"""The generative model that ships with celae: a prior over the latents of `base` without partials, by album.
+"""The generative models that ship with celae: priors over the latents of `tonal`, of eight albums and of the built-in music.
 
-    python bench/prior.py data/albums --out runs/prior        (ten minutes on two cores)
+    python bench/prior.py data/albums --out runs/prior-albums        (half an hour on two cores)
+    python bench/prior.py --out runs/prior-builtin                   (the built-in music, of a seed that nothing else uses)
 """
 import argparse
 import json
@@ -8,22 +9,28 @@ import logging
 import time
 from pathlib import Path
 
+import torch
+
 from celae.data import cache_clips, clip_table
 from celae.generation import fit_prior
 from celae.latent_analysis import encode_clips
 from celae.models import load_model
+from celae.music import builtin_music
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
-    parser.add_argument('--out', type=Path, default=Path('runs/prior'))
+    parser.add_argument('folder', type=Path, nargs='?')
+    parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--steps', type=int, default=2000, help='batches of 32 clips')
+    parser.add_argument('--clips', type=int, default=8000, help='at most')
+    parser.add_argument('--steps', type=int, default=6000, help='batches of 32 clips')
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
-    clips, wavs = cache_clips(clip_table(args.folder, 2000, seed=0), args.cache)
-    model = load_model('plain')
+    music = args.folder or builtin_music(args.cache/'builtin-prior', 300, seed=20_000)
+    clips, wavs = cache_clips(clip_table(music, args.clips, seed=0), args.cache)
+    model = load_model('tonal')
     latent, start = encode_clips(model, clips, wavs), time.time()
     _, history = fit_prior(latent, clips, args.out, model, args.steps)
     print(history.iloc[::10])
-    (args.out/'prior.json').write_text(json.dumps(dict(minutes=(time.time() - start) / 60, n_train=int((clips.split == 'train').sum()))))
+    facts = dict(minutes=(time.time() - start) / 60, threads=torch.get_num_threads(), seed=0, steps=int(history.step.max()), clips=clips.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
+    (args.out/'prior.json').write_text(json.dumps(facts, default=float))

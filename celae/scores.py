@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METRICS', 'BETTER', 'HEARING', 'mse', 'snr', 'si_sdr', 'magnitudes', 'log_spectral_distance', 'mel_db',
            'mel_distance', 'magnitude_distance', 'stft_distance', 'chroma_similarity', 'onset_correlation',
-           'zimtohrli_mos', 'note_f1', 'visqol_mos']
+           'zimtohrli_mos', 'note_activity', 'note_f1', 'visqol_mos']
 
 # %% ../nbs/01b_scores.ipynb #7f1f3a07
 from functools import lru_cache
@@ -171,14 +171,20 @@ def _transcriber():
     finally: root.setLevel(level)
     return onnxruntime.InferenceSession(f'{basic_pitch.__path__[0]}/saved_models/icassp_2022/nmp.onnx'), output_to_notes_polyphonic
 
+def note_activity(
+    windows: np.ndarray,  # sound at 22 050 Hz, windows of 1.99 s (m, 43_844)
+) -> tuple:               # notes and onsets, each (m, 172, 88) in [0, 1]: frames of 256 samples, MIDI notes 21 to 108
+    "How active a published transcriber finds each note."
+    session, _ = _transcriber()
+    return tuple(session.run(['StatefulPartitionedCall:1', 'StatefulPartitionedCall:2'], {session.get_inputs()[0].name: windows[..., None]}))
+
 def _notes(wav, n=43_844, overlap=7_680):
     "Notes of a sound: times in s (n, 2) and frequencies in Hz (n,). Windows of 2 s overlap by 30 frames of 256 samples."
-    session, to_notes = _transcriber()
     step, cut = n - overlap, overlap // 512
     padded = np.pad(wav, (overlap // 2, n))
-    windows = np.stack([padded[i:i + n] for i in range(0, len(wav) + overlap // 2, step)])[..., None]
-    frames, onsets = [rearrange(out[:, cut:-cut], 'm n k -> (m n) k')[:-(-len(wav) // 256)]
-                      for out in session.run(['StatefulPartitionedCall:1', 'StatefulPartitionedCall:2'], {session.get_inputs()[0].name: windows})]
+    windows = np.stack([padded[i:i + n] for i in range(0, len(wav) + overlap // 2, step)])
+    frames, onsets = [rearrange(out[:, cut:-cut], 'm n k -> (m n) k')[:-(-len(wav) // 256)] for out in note_activity(windows)]
+    _, to_notes = _transcriber()
     notes = to_notes(frames, onsets, .5, .3, 11, True, None, None)                   # the published thresholds
     times = np.array([(begin, end) for begin, end, *_ in notes], float).reshape(-1, 2) * 256 / SR
     return times, 440 * 2**((np.array([note[2] for note in notes], float) - 69) / 12)
