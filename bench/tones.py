@@ -20,7 +20,7 @@ if __name__ == '__main__':
     args = parser.parse_args()
     _, clips, wavs = training_clips(args.folder, args.cache, ['arcade', 'orchestral'], seed=0)
     rows = split_rows(clips, 'train')
-    model = TonalAutoencoder().fit(load_model('base'), (clip_tensor(rows.iloc[i:i + 32], wavs) for i in progress(range(0, len(rows), 32), 'listening')))
+    model = TonalAutoencoder().take(load_model('base')).fit((clip_tensor(rows.iloc[i:i + 32], wavs) for i in progress(range(0, len(rows), 32), 'listening')))
     print(save_model(model.half(), args.out))
     shares = model.tonal_axes.square().sum(1)
     print(f'{len(rows)} clips; spread of the components {shares[0].sqrt():.2f} to {shares[-1].sqrt():.2f}, gain {model.tonal_gain:.2f}')

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['QUICK', 'HEARD', 'STYLE', 'QUALITY', 'KNOWN', 'MADE', 'LABEL', 'Settings', 'expected_minutes', 'open_run',
-           'write_json', 'read_json', 'prepare', 'model_plan', 'model_path', 'train_models', 'save_figure',
-           'keep_sounds', 'example_clips', 'score_models', 'encode_all', 'load_latents', 'load_representations',
-           'analyze', 'edit_examples', 'generate_clips', 'run', 'figure_html', 'table_html', 'sounds_html', 'findings',
-           'write_report', 'write_map']
+           'write_json', 'read_json', 'prepare', 'model_plan', 'model_path', 'tonal_model', 'train_models',
+           'save_figure', 'keep_sounds', 'example_clips', 'score_models', 'encode_all', 'load_latents',
+           'load_representations', 'analyze', 'edit_examples', 'generate_clips', 'run', 'figure_html', 'table_html',
+           'sounds_html', 'findings', 'write_report', 'write_map']
 
 # %% ../nbs/05_app.ipynb #ab26f157
 import base64, html, json, platform, shutil, time
@@ -21,16 +21,19 @@ import torch
 from matplotlib.figure import Figure
 from .data import (SR, cache_clips, cache_folder, clip_table, clip_tensor, gtzan_root, log, mp3_bytes, progress,
                         read_audio, write_whole)
-from .generation import (Gain, Noise, Smooth, average, fit_prior, interpolate, judge, load_prior, plot_sounds,
+from .generation import (Gain, Noise, Smooth, average, fit_prior, interpolate, load_prior, plot_sounds,
                               random_latent, safe_level)
+from .judging import RealMusic, judge, sound_vectors
+from .hybrid import HybridAutoencoder
 from .knowledge import TrackAxes, compare_axes, probe_axes
 from .latent_analysis import (ALL_STATISTICS, clip_vectors, compare_representations, elbow, encode_clips, find_clusters, kmeans_sweep,
                                    mfcc_vectors, plot_comparison, plot_confusion, plot_kmeans, plot_pca, probe,
                                    probe_report, project_tsne, untrained)
-from .models import Latent, Resampling, load_model
+from .models import Latent, Resampling, load_model, save_model
 from .music import builtin_music
 from .references import SparseMDCT
 from .sound_map import map_html, neighbours
+from .tones import TonalAutoencoder
 from .training import (AutoencoderModule, ClipData, compare_codecs, fit, new_model, pick_device, plot_history, plot_quality,
                             split_rows)
 
@@ -135,6 +138,23 @@ def model_path(
     return out/'models'/name.lower().replace(' ', '-')
 
 # %% ../nbs/05_app.ipynb #b6cc331a
+def tonal_model(
+    settings: Settings,   # of the run
+    out: Path,            # its folder
+    hybrid: HybridAutoencoder,  # its trained model
+    clips: pd.DataFrame,  # table of clips
+    wavs: np.ndarray,     # decoded clips
+) -> TonalAutoencoder:
+    "The hybrid model with tones for partials: with the components that ship, if it began with the weights that ship, else with those of its own music."
+    folder = model_path(out, 'tonal')
+    if (folder/'model.safetensors').exists(): return load_model(folder)
+    model = (load_model('tonal') if settings.start == 'base' else TonalAutoencoder()).take(hybrid)
+    train = split_rows(clips, 'train')
+    if settings.start != 'base': model.fit(clip_tensor(train.iloc[i:i + 32], wavs) for i in range(0, len(train), 32))
+    save_model(model, folder)
+    return model
+
+# %% ../nbs/05_app.ipynb #35496b8e
 def train_models(
     settings: Settings,   # of the run
     out: Path,            # its folder
@@ -155,6 +175,8 @@ def train_models(
                           resume=resume, title=f'training {name}')
             log.info('%s: validation loss %.4g after %d steps', name, history.valid_loss.min(), history.step.max())
     hybrid = models.pop('hybrid')
+    tonal = tonal_model(settings, out, hybrid, clips, wavs)
+    models[f'tonal {tonal.latent_size}'] = tonal
     return models | {f'{"plain" if size == "plain" else "hybrid"} {hybrid.at(size).latent_size}': hybrid.at(size) for size in reversed(hybrid.sizes)}
 
 # %% ../nbs/05_app.ipynb #51f9adac
@@ -202,7 +224,7 @@ def score_models(
     models: dict,         # name -> model
 ) -> pd.DataFrame:        # one row a codec, from `compare_codecs`
     "Score all models and what needs no training on the test clips; draw and keep examples."
-    sizes = sorted({model.latent_size for name, model in models.items() if 'plain' not in name}, reverse=True)
+    sizes = sorted({model.latent_size for name, model in models.items() if name.split()[0] not in ('plain', 'tonal')}, reverse=True)
     codecs = models | {f'resampling {size}': Resampling(size) for size in sizes}
     codecs |= {f'sparse MDCT {size}': SparseMDCT(size, 1024 if size > 5_000 else 2048) for size in sizes}
     table = compare_codecs(codecs, split_rows(clips, 'test'), wavs)
@@ -235,7 +257,7 @@ def encode_all(
     models: dict,         # name -> model
 ):
     "Encode all clips with the models, an untrained one and resampling, and keep latents/*.npz."
-    codecs = {name: model for name, model in models.items() if name.split()[0] in ('SiLU', 'plain')}
+    codecs = {name: model for name, model in models.items() if name.split()[0] in ('SiLU', 'plain', 'tonal')}
     codecs |= {'untrained plain': untrained(models['plain 3521'], settings.seed), 'resampling 11025': Resampling(11_025)}
     (out/'latents').mkdir(exist_ok=True)
     for name, codec in codecs.items():
@@ -332,9 +354,11 @@ def generate_clips(
     device: str = 'auto',   # where to train
 ) -> pd.DataFrame:        # one row a set of clips, from `judge`
     "Train the prior, generate clips of every label, and judge them beside real music and simpler ways."
-    latent, folder = load_latents(out, 'plain 3521'), out/'models'/'prior'
+    latent, folder = load_latents(out, 'tonal 2641'), out/'models'/'prior'
     if (folder/'model.safetensors').exists(): prior = load_prior(folder)
-    else: prior, _ = fit_prior(latent, clips, folder, model, settings.steps_prior, seed=settings.seed, device=device)
+    else:
+        start = load_prior('prior-albums') if settings.start == 'base' else None
+        prior, _ = fit_prior(latent, clips, folder, model, settings.steps_prior, lr=1e-3 if start else 4e-3, seed=settings.seed, device=device, start=start)
     test, train = split_rows(clips, 'test'), split_rows(clips, 'train')
     n = min(settings.n_generated, len(test))
     real, known = [rows.sample(min(size, len(rows)), random_state=settings.seed) for rows, size in ((test, n), (train, 200))]
@@ -351,7 +375,8 @@ def generate_clips(
                               'averages of 3 clips': [mean_of(label) for label in wanted]}.items():
             sets[name] = torch.cat([model.decode(each, x.shape[-1]) for each in latents])
     labels = wanted if clips.label.nunique() > 1 else None
-    table = judge({name: (wav, labels) for name, wav in sets.items()}, (clip_tensor(known, wavs), known.label.to_numpy()))
+    table = judge({name: (sound_vectors(wav), labels, real.track if i < 2 else None) for i, (name, wav) in enumerate(sets.items())},
+                  RealMusic(sound_vectors(clip_tensor(known, wavs)), known.label.to_numpy()))
     write_json(out/'metrics'/'generation.json', table.to_dict('records'))
     with torch.no_grad():
         made = {label or 'music': model.decode(prior.sample(label, 1, latent.z.shape[-1], seed=0), x.shape[-1]) for label in prior.labels}
@@ -382,8 +407,8 @@ def run(
     try: analyze(out)
     except ValueError as e: log.warning('no analysis: %s', e)
     log.info('5/5 making new sound')
-    for name in ('plain 3521', f'SiLU {min(settings.sizes)}'): edit_examples(out, clips, wavs, name, models[name])
-    generate_clips(settings, out, clips, wavs, models['plain 3521'], device)
+    for name in ('tonal 2641', f'SiLU {min(settings.sizes)}'): edit_examples(out, clips, wavs, name, models[name])
+    generate_clips(settings, out, clips, wavs, models['tonal 2641'], device)
     before = read_json(out/'metrics'/'run.json', {}).get('minutes', 0)
     write_json(out/'metrics'/'run.json', dict(minutes=before + (time.time() - start) / 60, device=pick_device(device), threads=torch.get_num_threads(),
                python=platform.python_version(), torch=torch.__version__, celae=version('celae'), date=str(date.today())))
@@ -448,16 +473,16 @@ def findings(
         says.append(f'The hybrid model keeps {size:,} numbers; its mel distance is {ours["mel"]:.1f} dB, that of resampling to as many '
                     f'{plain["mel"]:.1f} dB, and of the largest coefficients alone {sparse["mel"]:.1f} dB. Its SNR is {ours["snr"]:.1f} dB.')
     if 'accuracy' in known.get('majority class', {}):
-        best = max((name for name in known if name.startswith(('SiLU', 'plain'))), key=lambda name: known[name]['accuracy'])
+        best = max((name for name in known if name.startswith(('SiLU', 'plain', 'tonal'))), key=lambda name: known[name]['accuracy'])
         says.append(f'A classifier names the label of {known[best]["accuracy"]:.0%} of the clips from the best latents ({best}), '
                     f'{known["MFCC + chroma"]["accuracy"]:.0%} from statistics of MFCC and chroma, and {known["majority class"]["accuracy"]:.0%} by always naming the commonest.')
     axes = read_json(out/'metrics'/'track-axes.json')
     if axes: says.append(f'Sixteen axes of the latents that keep clips of one track together, learned without labels, name {axes["accuracy"]:.0%} of the clips of tracks that they have not learned from; '
                          f'that is {axes["gain"]:+.0%} [{axes["gain_low"]:+.0%}, {axes["gain_high"]:+.0%}] against MFCC and chroma. '
                          f'Their clusters agree with the labels by an ARI of {axes["ari"]:.2f}, {axes["ari_gain"]:+.2f} [{axes["ari_gain_low"]:+.2f}, {axes["ari_gain_high"]:+.2f}] against theirs.')
-    if made: says.append(f'Generated clips are at a distance of {made["generated"]["distance"]:.0f} from real ones; random latents are at '
-                         f'{made["random latents"]["distance"]:.0f}, averages at {made["averages of 3 clips"]["distance"]:.0f}, real music that was held back at '
-                         f'{made["real music, not trained on"]["distance"]:.0f}.')
+    if made: says.append(f'Generated clips are at a Fréchet distance of {made["generated"]["frechet"]:.0f} from real ones; random latents are at '
+                         f'{made["random latents"]["frechet"]:.0f}, averages at {made["averages of 3 clips"]["frechet"]:.0f}, real music that was held back at '
+                         f'{made["real music, not trained on"]["frechet"]:.0f}.')
     return says
 
 # %% ../nbs/05_app.ipynb #20b76e34
@@ -467,7 +492,8 @@ QUALITY = dict(codec=('codec', '{}'), latent_size=('numbers a clip', '{:,}'), sn
 KNOWN = dict(vectors=('clip vectors', '{}'), accuracy=('accuracy', '{:.2f}'), low=('from', '{:.2f}'), high=('to', '{:.2f}'), by_track=('by vote of a track', '{:.2f}'), gain=('gain', '{:+.2f}'), gain_low=('from', '{:+.2f}'), gain_high=('to', '{:+.2f}'), macro_f1=('macro F1', '{:.2f}'),
              k=('k at the elbow', '{:.0f}'), ari=('ARI', '{:.2f}'), ami=('AMI', '{:.2f}'), ari_gain=('ARI gain', '{:+.2f}'), ari_gain_low=('from', '{:+.2f}'), ari_gain_high=('to', '{:+.2f}'),
              homogeneity=('homogeneity', '{:.2f}'), completeness=('completeness', '{:.2f}'), v_measure=('V', '{:.2f}'), silhouette=('silhouette', '{:.2f}'), stability=('stability', '{:.2f}'), pca2_variance=('PCA-2 variance', '{:.1%}'))
-MADE = dict(set=('clips', '{}'), distance=('distance to real music', '{:.1f}'), agreement=('label recognised', '{:.0%}'), nearest=('distance to the nearest training clip', '{:.2f}'))
+MADE = dict(set=('clips', '{}'), frechet=('Fréchet distance', '{:.1f}'), frechet_low=('from', '{:.1f}'), frechet_high=('to', '{:.1f}'), kernel=('kernel distance', '{:.1f}'), density=('density', '{:.2f}'), coverage=('coverage', '{:.2f}'),
+            agreement=('label recognised', '{:.0%}'), pulse=('difference of beat', '{:.2f}'), key=('difference of key', '{:.2f}'), nearest=('distance to the nearest training clip', '{:.2f}'))
 LABEL = dict(label=('label', '{}'), precision=('precision', '{:.2f}'), recall=('recall', '{:.2f}'), f1=('F1', '{:.2f}'), clips=('clips', '{:.0f}'))
 
 def write_report(
@@ -486,7 +512,7 @@ def write_report(
         table_html(counts, dict(label=('label', '{}'), tracks=('tracks', '{}'), clips=('clips', '{}'))),
         '<h2>Learning</h2><p>An autoencoder describes a clip with few numbers (the latent) and makes sound of them again. The dashed lines are its error on the clips it learns from, the full ones on clips it does not: where both fall together, it learns music and not these clips by heart.</p>',
         figure_html(out, 'losses', 'training and validation loss of each model'),
-        '<h2>Quality against size</h2><p>More numbers, better sound; the question is how much better, and whether a model beats what needs no training: sampling the sound more rarely, or keeping its largest MDCT coefficients. The hybrid model is one set of weights at four sizes; <i>plain</i> is the same without partials, for the analysis and for new sound. SNR asks whether the waveform is the same, the mel distance whether it sounds of the same frequencies. From and to give the 95 % interval over tracks.</p>',
+        '<h2>Quality against size</h2><p>More numbers, better sound; the question is how much better, and whether a model beats what needs no training: sampling the sound more rarely, or keeping its largest MDCT coefficients. The hybrid model is one set of weights at four sizes; <i>plain</i> is the same without partials, for the analysis, and <i>tonal</i> the same with semitones for partials, for edits and new sound. SNR asks whether the waveform is the same, the mel distance whether it sounds of the same frequencies. From and to give the 95 % interval over tracks.</p>',
         figure_html(out, 'quality', 'quality against latent size'), table_html(metric('quality'), QUALITY),
         '<h2>Listen</h2><p>The first test clip of the first labels, as it is and as each codec gives it back.</p>', sounds_html(out, 'reconstruction'),
         *[figure_html(out, f'reconstruction-{i}', 'spectrograms of the original and of reconstructions') for i in range(3)],
@@ -495,11 +521,11 @@ def write_report(
     for slug, title in (('plain', 'The hybrid model without partials, pooled over time'), ('silu', 'The 2024 model, flattened')):
         parts += [f'<h3>{title}</h3>', figure_html(out, f'kmeans-{slug}', 'K-means for 2 to 20 clusters'), figure_html(out, f'pca-{slug}', 'projection on two principal components'),
                   figure_html(out, f'confusion-{slug}', 'confusion matrix'), table_html(metric(f'report-{slug}'), LABEL) if metric(f'report-{slug}') else '']
-    parts += ['<h2>Edits</h2><p>The latent of one clip is changed and made into sound again. In the 2024 models the latent is nearly a waveform, so amplifying it is a volume knob and averaging clips is mixing them. In the hybrid model, here without partials, the level is kept apart: amplifying exaggerates what is typical of the clip, smoothing blurs its rhythm and keeps its colour, and a random latent sounds like no music at all, because it has no memory from one frame to the next.</p>',
-              sounds_html(out, 'edits'), '<h3>The hybrid model, in pictures</h3>', figure_html(out, 'edits-plain-a', 'spectrograms of edits'),
-              figure_html(out, 'edits-plain-b', 'spectrograms of averages and random latents'), '<h3>The 2024 model, in pictures</h3>',
+    parts += ['<h2>Edits</h2><p>The latent of one clip is changed and made into sound again. In the 2024 models the latent is nearly a waveform, so amplifying it is a volume knob and averaging clips is mixing them. In the hybrid model, here with semitones for partials, the level is kept apart: amplifying exaggerates what is typical of the clip, smoothing blurs its rhythm and keeps its colour, and a random latent sounds like no music at all, because it has no memory from one frame to the next.</p>',
+              sounds_html(out, 'edits'), '<h3>The hybrid model, in pictures</h3>', figure_html(out, 'edits-tonal-a', 'spectrograms of edits'),
+              figure_html(out, 'edits-tonal-b', 'spectrograms of averages and random latents'), '<h3>The 2024 model, in pictures</h3>',
               figure_html(out, 'edits-silu-a', 'spectrograms of edits'), figure_html(out, 'edits-silu-b', 'spectrograms of averages and random latents'),
-              '<h2>New music</h2><p>A small generative model has learned what sequences of latents are like, label by label. Its clips (always the first seed) are compared with real music: a small distance is good, the row of real music shows what is possible, and the row of the autoencoder how much of the distance is the codec\'s, which no generative model can take back.</p>',
+              '<h2>New music</h2><p>A small generative model has learned what sequences of latents are like, label by label. Its clips (always the first seed) are compared with real music: a small distance is good, coverage says how many kinds of real clips have a made one near, the row of real music shows what is possible, and the row of the autoencoder how much of the distance is the codec\'s, which no generative model can take back. Where the nearest training clip is nearer than it is to real music, the model copies.</p>',
               sounds_html(out, 'generated'), figure_html(out, 'generated', 'spectrograms of generated clips'), table_html(metric('generation'), MADE),
               f'<h2>To repeat it</h2><p>All settings, figures and sounds are files beside this page. Settings:</p><pre class="wide">{html.escape(json.dumps(settings, indent=1))}</pre><p><small>{html.escape(json.dumps(facts))}</small></p>']
     page = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'

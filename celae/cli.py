@@ -186,25 +186,30 @@ def edit(
     gain: Annotated[float, typer.Option(help='Amplify the latent; below 1 attenuates.')] = 1.,
     noise: Annotated[float, typer.Option(min=0, help='Add noise: 0.5 is half as much as there is music.')] = 0.,
     smooth: Annotated[int, typer.Option(min=1, help='Average over so many frames of 93 ms.')] = 1,
-    shuffle: Annotated[int, typer.Option(min=0, help='Deal pieces of so many frames anew, within half a minute.')] = 0,
-    freeze: Annotated[int, typer.Option(min=-1, help='Stand still from this frame on, of each half minute.')] = -1,
+    shuffle: Annotated[int, typer.Option(min=0, help='Deal pieces of so many frames anew.')] = 0,
+    freeze: Annotated[int, typer.Option(min=-1, help='Stand still from this frame on.')] = -1,
     loop: Annotated[int, typer.Option(min=1, help='Frames that are repeated when frozen.')] = 1,
     mask: Annotated[int, typer.Option(min=0, help='Silence so many of the last channels.')] = 0,
-    model: Model = 'plain', seed: Seed = 0,
+    transpose: Annotated[int, typer.Option(help='Move all tones by so many semitones; below 0 down.')] = 0,
+    model: Model = 'tonal', seed: Seed = 0,
     stereo: Annotated[bool, typer.Option('--stereo', help='Keep the channels apart.')] = False,
 ):
     """Change the latent of a piece of music and hear what happens.
 
-    Example: celae edit song.mp3 --smooth 8 --noise 0.3 -o changed.flac
+    Examples: celae edit song.mp3 --transpose -3 -o lower.ogg
+    celae edit song.mp3 --smooth 8 --noise 0.3 -o changed.flac
     """
     from celae.data import write_audio
     from celae.edits import make_edit
-    from celae.generation import edit_file
     from celae.models import load_model
     from celae.playground import remake
-    edited = (remake(file, load_model(model)).numpy() if file.is_dir()
-              else edit_file(load_model(model), file, make_edit(gain, noise, smooth, shuffle, freeze, loop, mask, seed), stereo)[1])
-    print(write_audio(out, edited))
+    from celae.streams import encode_file, write_decoded
+    net = load_model(model)
+    if file.is_dir(): print(write_audio(out, remake(file, net).numpy()))
+    else:
+        change = make_edit(gain, noise, smooth, shuffle, freeze, loop, mask, seed, transpose, net)
+        latent, n_samples = encode_file(net, file, stereo)
+        print(write_decoded(out, net, change(latent), n_samples))
 
 # %% ../nbs/05a_cli.ipynb #08082ce7
 @app.command()
@@ -232,8 +237,8 @@ def generate(
     seconds: Annotated[Optional[float], typer.Option(min=1, help='Length; after the end of a file to begin with. [default: 20]')] = None,
     begin: Annotated[Optional[Path], typer.Option(help='A file to begin with, of which the first minute is used.')] = None,
     strength: Annotated[float, typer.Option(min=0, max=1, help='Play that file as it might have been: 0 as it is, 1 nothing of it.')] = 0.,
-    seed: Seed = 0, model: Model = 'base',
-    prior: Annotated[str, typer.Option(help='Folder of a generative model, or the name of one that ships with celae.')] = 'prior',
+    seed: Seed = 0, model: Model = 'tonal',
+    prior: Annotated[Optional[str], typer.Option(help='Folder of a generative model, or prior-builtin or prior-albums, which ship with celae; the first that knows the style if not given.')] = None,
 ):
     """Make new music, or go on with a file, or vary it.
 
@@ -243,10 +248,10 @@ def generate(
     """
     from celae.data import write_audio
     from celae.generation import generate as make
-    from celae.generation import load_prior
+    from celae.generation import find_prior, load_prior
     from celae.models import load_model
     from celae.variations import vary_file
-    parts = load_prior(prior), load_model(model)
+    parts = load_prior(prior) if prior else find_prior(style), load_model(model)
     if begin: wav = vary_file(*parts, begin, seconds if seconds is not None else 0. if strength else 20., strength, style, seed)
     else: wav = make(*parts, style, 20. if seconds is None else seconds, seed)
     print(write_audio(out, wav))

@@ -16,10 +16,11 @@ import ipywidgets as widgets
 import torch
 from .data import SR, AudioError, as_numpy, players_html, read_audio, write_audio, write_whole
 from .edits import Move, Towards, make_edit, principal_directions
-from .generation import LatentPrior, load_prior, plot_sounds, safe_level
+from .generation import LatentPrior, find_prior, plot_sounds, safe_level
 from .hybrid import HybridAutoencoder
 from .models import Latent, load_latent, load_model, save_latent
 from .music import render_track
+from .tones import TonalAutoencoder
 
 # %% ../nbs/04a_playground.ipynb #8fb1a6dd
 def sound_image(
@@ -56,6 +57,7 @@ class Playground(widgets.VBox):
         self.sliders = dict(weight=slider('how far', 0, 0, 1), **{f'axis {i + 1}': slider(f'axis {i + 1}', 0, -3, 3) for i in range(len(self.axes))},
                             gain=slider('gain', 1, 0, 3), noise=slider('noise', 0, 0, 2), smooth=frames('smooth', 1, 1, 16), shuffle=frames('shuffle', 0, 0, 16),
                             freeze=frames('freeze', -1, -1, 53), mask=frames('mask', 0, 0, model.latent_dim - 1))
+        if isinstance(model, TonalAutoencoder): self.sliders['transpose'] = frames('transpose', 0, -12, 12)
         self.upload = widgets.FileUpload(description='your own file', multiple=False)
         self.message, self.columns = widgets.HTML(), widgets.HBox([widgets.VBox() for _ in range(3)])
         self.keep = widgets.Button(description='save')
@@ -151,7 +153,7 @@ def apply_settings(
     settings = dict(settings)
     if weight := settings.pop('weight'): latent = Towards(other, weight, kind='spherical')(latent)
     for i, axis in enumerate(axes): latent = Move(axis, settings.pop(f'axis {i + 1}'))(latent)
-    return safe_level(model.decode(make_edit(**settings)(latent), min(n_samples, model.longest(latent.z.shape[2]))))[0]
+    return safe_level(model.decode(make_edit(**settings, model=model)(latent), min(n_samples, model.longest(latent.z.shape[2]))))[0]
 
 @torch.no_grad()
 def remake(
@@ -166,7 +168,7 @@ def remake(
 
 def open_panel(
     folder: str | Path = 'saved',   # where its sounds are saved
-    model: str = 'plain',           # a model folder, or the name of weights that ship with celae
+    model: str = 'tonal',           # a model folder, or the name of weights that ship with celae
 ) -> Playground:
     "The panel with four built-in clips, as `celae play` shows it."
-    return Playground(load_model(model), {style: render_track(style, 1, 5.)[0] for style in ('folk', 'chiptune', 'swing', 'house')}, load_prior('prior') if model == 'plain' else None, folder)
+    return Playground(load_model(model), {style: render_track(style, 1, 5.)[0] for style in ('folk', 'chiptune', 'swing', 'house')}, find_prior() if model == 'tonal' else None, folder)

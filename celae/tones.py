@@ -114,13 +114,18 @@ class TonalAutoencoder(HybridAutoencoder):
 
     def complete(self, z, tonal, size): return super().complete(z[:, :self.n_network], tonal, size)
 
+    def take(self,
+        model: HybridAutoencoder,   # trained, of the same width and depths
+    ):
+        "Take the network of a hybrid model, and keep the components."
+        self.load_state_dict(model.state_dict(), strict=False)
+        return self.eval()
+
     @torch.no_grad()
     def fit(self,
-        model: HybridAutoencoder,   # the trained model that it takes its network from
         batches,                    # batches of training sound (b, 1, t)
     ):
-        "Take the weights of a hybrid model, and find the components of the clips given."
-        self.load_state_dict(model.state_dict(), strict=False)
+        "Find the components of the clips given."
         rolls = torch.cat([self._rolls(wav / wav.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-5)).flatten(0, 1) for wav in batches]).double()
         self.tonal_mean.copy_(rolls.mean(0))
         values, vectors = torch.linalg.eigh(rolls.T.cov())
@@ -129,6 +134,6 @@ class TonalAutoencoder(HybridAutoencoder):
         self.tonal_gain.fill_(1.)
         got = self.roll(torch.cat([torch.zeros(1, self.n_network, len(rolls)), self.to_tonal(rolls[None].float())], 1))
         self.tonal_gain.copy_((rolls.pow(4).sum() / got.double().square().sum().clamp_min(1e-9)).sqrt())
-        return self.eval()
+        return self
 
 MODELS['TonalAutoencoder'] = TonalAutoencoder

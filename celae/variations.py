@@ -61,7 +61,7 @@ def vary(
 @torch.no_grad()
 def vary_file(
     prior: LatentPrior,          # from `fit_prior` or `load_prior`
-    model: HybridAutoencoder,    # the model that the prior learned from, at any size
+    model: HybridAutoencoder,    # the model that the prior learned from
     path: str | Path,            # audio file, of which the first minute is used
     secs: float = 0.,            # how long to go on after its end
     strength: float = 0.,        # how much of it to play as it might have been, see `vary`
@@ -72,7 +72,7 @@ def vary_file(
     prior.check_codec(model)
     wav = read_audio(path, n_samples=60 * SR)
     if wav.shape[1] < SR // 2: raise AudioError(f'{path}: shorter than half a second')
-    latent, n_samples = model.at('plain').encode(torch.from_numpy(wav)[None]), wav.shape[1] + round(secs * SR)
+    latent, n_samples = model.encode(torch.from_numpy(wav)[None]), wav.shape[1] + round(secs * SR)
     if strength: latent = vary(prior, latent, strength, label, seed)
     if n_new := model.n_frames(n_samples) - latent.z.shape[2]: latent = go_on(prior, latent, n_new, label, seed)
     return safe_level(model.decode(latent, n_samples)[0].numpy())

@@ -2,17 +2,17 @@
 
     python bench/rate_distortion.py data/albums --out runs/rate-distortion
     python tools/ship_weights.py base runs/rate-distortion/hybrid
-    python bench/prior.py data/albums --out runs/prior
-    python tools/ship_weights.py prior runs/prior
+    python bench/tones.py data/albums --out runs/tonal
+    python tools/ship_weights.py tonal runs/tonal
+    python bench/prior.py data/albums --out runs/prior-albums
+    python tools/ship_weights.py prior-albums runs/prior-albums
 
-`base` is the hybrid model with all its sizes, `prior` a generative model over its latents without partials. The base comes
-first: rounding to half precision changes its fingerprint, which the prior remembers.
+`base` is the hybrid model with all its sizes, `tonal` its network with tones for partials, `prior-albums` and `prior-builtin` generative models over
+the latents of `tonal`. Each needs the one before: rounding to half precision changes the fingerprint, which the prior remembers.
 """
 import argparse
 import json
 from pathlib import Path
-
-import pandas as pd
 
 from celae.generation import load_prior
 from celae.models import load_model, save_model
@@ -33,10 +33,10 @@ CARD = """# {name}
 """
 
 
-def ship(model, name, **facts):
+def ship(model, name, card=CARD, **facts):
     "Save `model` in half precision, with its card."
     folder = save_model(model.half(), WEIGHTS/name)
-    (folder/'README.md').write_text(CARD.format(name=name, **facts))
+    (folder/'README.md').write_text(card.format(name=name, **facts))
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(f'{name}: {size / 1e6:.1f} MB')
 
@@ -58,19 +58,29 @@ def ship_base(folder):
          scores=f'On {found["n_clips"]} clips of {" and ".join(ALBUMS[label] for label in found["test"])}, of which it knows nothing: {scores}.')
 
 
-def ship_prior(folder):
-    "The generative model."
-    prior, history = load_prior(folder), pd.read_csv(folder/'history.csv')
-    facts = json.loads((folder/'prior.json').read_text())
-    ship(prior, 'prior', what=f'A generative model over the latents of `base` without partials, by label: {", ".join(prior.labels)}.',
-         albums=', '.join(ALBUMS[label] for label in prior.labels), more=f'; {facts["n_train"]} clips of 5 s',
-         training=f'{history.step.max()} batches of 32 clips by `bench/prior.py`, {facts["minutes"]:.0f} minutes on two cores',
-         scores=f'Flow-matching loss on validation tracks: {history.valid_loss.min():.3f}.')
+def ship_tonal(folder):
+    "The hybrid model with tones for partials."
+    found = json.loads((ROOT/'bench'/'results'/'rate_distortion.json').read_text())
+    ship(load_model(folder), 'tonal', what='The network of `base`, with semitones in `z` for partials: 2 641 numbers for 5 s of sound, 48 a frame, which may be edited or generated.',
+         albums=', '.join(game for label, game in ALBUMS.items() if label not in found['test']), more='; and 96 tracks of built-in music, as `base`',
+         training='none beyond that of `base`; principal components of piano rolls by `bench/tones.py`', scores='Scores: on the page Tones in the latent.')
+
+
+def ship_prior(folder, name):
+    "A generative model."
+    prior, facts = load_prior(folder), json.loads((folder/'prior.json').read_text())
+    albums = name == 'prior-albums'
+    card = CARD if albums else CARD.replace('the soundtracks of free games, which their authors license freely (GPL, CC BY-SA and the like): ', '').replace(' It has learned from game music; voices and noises that are unlike it come out worse.', '')
+    ship(prior, name, card=card, what=f'A generative model over the latents of `tonal`, by label: {", ".join(prior.labels)}.',
+         albums=', '.join(ALBUMS[label] for label in prior.labels) if albums else '2 400 tracks that celae.music has rendered', more=f'; {facts["clips"]["train"]} clips of 5 s',
+         training=f'{facts["steps"]} batches of 32 clips by `bench/prior.py`, {facts["minutes"]:.0f} minutes on two busy cores',
+         scores=f'Flow-matching loss on validation tracks: {facts["valid_loss"]:.3f}; more in the study of generation.')
 
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('name', choices=('base', 'prior'))
+    parser.add_argument('name', choices=('base', 'tonal', 'prior-builtin', 'prior-albums'))
     parser.add_argument('folder', type=Path)
     args = parser.parse_args()
-    dict(base=ship_base, prior=ship_prior)[args.name](args.folder)
+    if args.name.startswith('prior'): ship_prior(args.folder, args.name)
+    else: dict(base=ship_base, tonal=ship_tonal)[args.name](args.folder)

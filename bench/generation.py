@@ -1,0 +1,163 @@
+"""Made clips beside real ones: the priors that ship, and what they have to beat, 1 000 clips a row.
+
+    python bench/generation.py data/albums --out runs/generation       (an hour on two cores; goes on where it was interrupted)
+
+The judge knows the clips that the prior has learned from. Each row has as many clips of each label as the held-out music: test tracks
+of the albums, and built-in tracks of another seed.
+"""
+import argparse
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pandas as pd
+import torch
+from common import write
+
+from celae.data import CLIP_SAMPLES, SR, cache_clips, clip_table, clip_tensor, progress, write_whole
+from celae.generation import average, generate, load_prior, random_latent
+from celae.judging import RealMusic, _distances, judge, note_vectors, sound_vectors
+from celae.latent_analysis import encode_clips
+from celae.models import Latent, load_model
+from celae.music import builtin_music
+
+CHUNK, LONG = 125, 5       # clips described at a time; pieces of 5 s cut from one longer clip
+
+
+def music_of(name, folder, cache, n):
+    "Clips that the prior has learned from, and `n` that nothing has, each with their sound."
+    music = folder if name == 'albums' else builtin_music(cache/'builtin-prior', 300, seed=20_000)
+    known, wavs = cache_clips(clip_table(music, 8000, seed=0), cache)
+    if name == 'albums':
+        others, more = cache_clips((table := clip_table(folder, seed=0))[table.split == 'test'], cache)
+    else: others, more = cache_clips(clip_table(builtin_music(cache/'builtin-others', 63, seed=40_000), seed=0), cache)
+    whole = others[others.n_samples == CLIP_SAMPLES]
+    if len(whole) < n: raise ValueError(f'{name}: {len(whole)} clips were held out, not {n}')
+    return known[(known.split == 'train') & (known.n_samples == CLIP_SAMPLES)].reset_index(drop=True), wavs, whole.sample(n, random_state=0).reset_index(drop=True), more
+
+
+def gaussian(z, n, seed, n_dims=256):
+    "Draw latents from a Gaussian fitted to whole clips, in as many principal components as there are clips or 256."
+    flat = z.flatten(1).double()
+    mean = flat.mean(0)
+    u, s, v = torch.linalg.svd(flat - mean, full_matrices=False)
+    k = min(n_dims, len(z) - 1)
+    drawn = torch.randn(n, k, generator=torch.Generator().manual_seed(seed)).double() * s[:k] / (len(z) - 1)**.5
+    return (mean + drawn @ v[:k]).float().unflatten(1, z.shape[1:])
+
+
+def by_label(latent, labels, wanted, draw):
+    "Latents of as many clips of each label as are wanted, in that order; `draw` takes the known ones of a label, a number and a seed."
+    wanted, order, made = np.asarray(wanted), [], []
+    for i, label in enumerate(sorted(set(wanted))):
+        rows, mine = torch.tensor(np.asarray(labels) == label), np.flatnonzero(wanted == label)
+        order.append(mine)
+        made.append(draw(Latent(latent.z[rows], latent.side[rows]), len(mine), i))
+    back = torch.tensor(np.argsort(np.concatenate(order)))
+    return Latent(torch.cat([each.z for each in made])[back], torch.cat([each.side for each in made])[back])
+
+
+def averages(latent, n, seed):
+    "Averages of three known clips each."
+    rng = torch.Generator().manual_seed(seed)
+    threes = [torch.randperm(len(latent.z), generator=rng)[:3] for _ in range(n)]
+    made = [average([Latent(latent.z[rows], latent.side[rows])]) for rows in threes]
+    return Latent(torch.cat([each.z for each in made]), torch.cat([each.side for each in made]))
+
+
+def sample(prior, wanted, n_frames):
+    "A clip of each label wanted, by seeds 0, 1, .. for each batch of 50."
+    made = [prior.sample(list(wanted[i:i + 50]), n_frames=n_frames, seed=i) for i in progress(range(0, len(wanted), 50), 'making clips')]
+    return Latent(torch.cat([each.z for each in made]), torch.cat([each.side for each in made]))
+
+
+def begin(run):
+    "What each process keeps."
+    global MODELS
+    torch.set_num_threads(1)
+    MODELS = dict(tonal=load_model('tonal'), silu=load_model(run/'models'/'silu-11025'))
+
+
+@torch.no_grad()
+def describe(path, kind, wav):
+    "Vectors of a chunk of clips: sound, or latents and the name of the model that decodes them."
+    if path.exists(): return path
+    if isinstance(wav, tuple):
+        model, latent = MODELS[wav[0]], wav[1]
+        wav = torch.cat([model.decode(Latent(z[None], side[None]), len(z[0]) and CLIP_SAMPLES) for z, side in zip(*latent)])
+    with write_whole(path) as part: dict(sound=sound_vectors, notes=note_vectors)[kind](wav).to_parquet(part)
+    return path
+
+
+def speed(prior, model):
+    "Seconds of music a second, of 20 s, median and range of five."
+    rates = []
+    for i in range(6):
+        start = time.time()
+        generate(prior, model, prior.labels[0], 20., seed=i)
+        rates.append(20 / (time.time() - start))
+    return dict(median=median(rates[1:]), low=min(rates[1:]), high=max(rates[1:]))
+
+
+def collect(name, args):
+    "The tables of one kind of music."
+    out, run = args.out/name, Path(args.runs)/name
+    out.mkdir(parents=True, exist_ok=True)
+    known, wavs, others, more = music_of(name, args.folder, args.cache, args.n)
+    model, prior, silu = load_model('tonal'), load_prior(f'prior-{name}'), load_model(run/'models'/'silu-11025')
+    wanted, latent = others.label.to_numpy(), encode_clips(model, known, wavs)
+    some = known.groupby('label').head(100)
+    flat = encode_clips(silu, some, wavs)
+    rates = speed(prior, model)
+    print(name, len(known), 'known clips; x real time', rates, flush=True)
+    sets = {'real, held out': (others, more), 'the same, decoded': encode_clips(model, others, more), 'generated': sample(prior, wanted, latent.z.shape[2])}
+    long = sample(prior, wanted[::LONG], (LONG + 1) * latent.z.shape[2])                  # the first piece of each is left out
+    n = latent.z.shape[2]
+    sets['generated, cut from half a minute'] = Latent(torch.cat([long.z[..., i * n:(i + 1) * n] for i in range(1, LONG + 1)]), long.side.repeat(LONG, 1))
+    sets['random latents'] = by_label(latent, known.label, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))
+    sets['Gaussian of whole clips'] = by_label(latent, known.label, wanted, lambda of, n, seed: Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).side))
+    sets['averages of 3 clips'] = by_label(latent, known.label, wanted, averages)
+    sets['2024 model, random'] = by_label(flat, some.label, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))
+    pieces = {'known': (known, wavs)} | sets
+    jobs, tables = [], {}
+    with ProcessPoolExecutor(cpu_count(), get_context('spawn'), initializer=begin, initargs=(run,)) as pool:
+        for row, what in pieces.items():
+            for kind in ('sound', 'notes'):
+                n_clips = len(what[0]) if row != 'known' or kind == 'sound' else args.n
+                rows = np.random.default_rng(0).permutation(len(what[0]))[:n_clips] if row == 'known' else np.arange(n_clips)
+                tables[row, kind] = rows, []
+                for i in range(0, n_clips, CHUNK):
+                    path, mine = out/f'{row}-{kind}-{i}.parquet', rows[i:i + CHUNK]
+                    tables[row, kind][1].append(path)
+                    if path.exists(): continue
+                    clips = clip_tensor(what[0].iloc[mine], what[1]) if isinstance(what[0], pd.DataFrame) else ('silu' if '2024' in row else 'tonal', Latent(what.z[mine].clone(), what.side[mine].clone()))
+                    jobs.append(pool.submit(describe, path, kind, clips))
+        for job in progress(jobs, f'describing {name}', len(jobs)): job.result()
+    result = dict(n_known=len(known), n_clips=args.n, x_real_time=rates)
+    for kind in ('sound', 'notes'):
+        vectors = {row: pd.concat([pd.read_parquet(path) for path in tables[row, kind][1]], ignore_index=True) for row in pieces}
+        real = RealMusic(vectors.pop('known'), known.label.to_numpy()[tables['known', kind][0]])
+        nearest = _distances(real.reduce.transform(vectors['real, held out']), real.points).argmin(1)
+        vectors['copies of known clips'] = real.vectors.iloc[nearest].reset_index(drop=True)
+        groups = {'generated, cut from half a minute': np.tile(np.arange(len(wanted[::LONG])), LONG)} | dict.fromkeys(('real, held out', 'the same, decoded', 'copies of known clips'), others.track.to_numpy())
+        labels = {'generated, cut from half a minute': np.tile(wanted[::LONG], LONG)}
+        result[kind] = judge({row: (x, labels.get(row, wanted), groups.get(row)) for row, x in vectors.items()}, real).to_dict('records')
+        print(pd.DataFrame(result[kind]).filter(regex='^(?!.*_(low|high))').round(3).to_string(), flush=True)
+    return result
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--out', type=Path, default=Path('runs/generation'))
+    parser.add_argument('--runs', default='runs', help='where runs `builtin` and `albums` lie, whose SiLU models are used')
+    parser.add_argument('--cache', type=Path, default=Path('data/cache'))
+    parser.add_argument('--n', type=int, default=1000, help='clips of each row')
+    parser.add_argument('--only', choices=('builtin', 'albums'))
+    args = parser.parse_args()
+    results = {name: collect(name, args) for name in ((args.only,) if args.only else ('builtin', 'albums'))}
+    if not args.only and args.n == 1000: write('generation', rate=SR, music=results)
