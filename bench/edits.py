@@ -2,7 +2,8 @@
 
     python bench/edits.py data/albums                    (a quarter of an hour on two cores)
 
-One clip of each label of the built-in music, and one of each album. Styles and keys are asked of classifiers that know MFCC and chroma of other built-in tracks, not of the model.
+One clip of each label of the built-in music, and one of each album. Styles are asked of a classifier that knows
+timbre, harmony and rhythm of other built-in tracks, not of the model.
 """
 import argparse
 import logging
@@ -22,8 +23,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from celae.data import CLIP_SAMPLES, SR, cache_clips, clip_table, clip_tensor, progress
-from celae.edits import Freeze, Mask, Move, Shuffle, Towards, class_direction, principal_directions, stretch, swap_speeds
-from celae.generation import Gain, Noise, Smooth, sound_vectors
+from celae.edits import Freeze, Mask, Move, Shuffle, Towards, Transpose, class_direction, principal_directions, stretch, swap_speeds
+from celae.generation import Gain, Noise, Smooth
+from celae.judging import sound_vectors
 from celae.latent_analysis import encode_clips
 from celae.models import load_model
 from celae.music import builtin_music
@@ -48,7 +50,10 @@ def smooth_wave(n, wav, other): return torch.nn.functional.avg_pool1d(torch.nn.f
 def stretch_wave(factor, wav, other): return torch.from_numpy(librosa.effects.time_stretch(wav[0, 0].numpy(), rate=1 / factor))[None, None]
 
 
-def edits_of(z, labels):
+def transpose_wave(semitones, wav, other): return torch.from_numpy(librosa.effects.pitch_shift(wav[0, 0].numpy(), sr=SR, n_steps=semitones))[None, None]
+
+
+def edits_of(model, z, labels):
     "name -> (unit of the dose, doses, edit of (latent, other, label) by dose, the same on waveforms (dose, wav, other) or None)."
     kinds = {label: class_direction(z[labels == label], z[labels != label]) for label in np.unique(labels)}
     axes, _ = principal_directions(z)
@@ -60,7 +65,8 @@ def edits_of(z, labels):
         'smoothing': ('frames, or samples', (1, 2, 4, 8, 16), lambda dose, a, b: Smooth(dose)(a), smooth_wave),
         'class direction': (f'times the way to {target}', (0, .5, 1, 2, 4), lambda dose, a, b: Move(kinds[target], dose)(a), None),
         'principal direction': ('spreads of the first', (-3, -1.5, 0, 1.5, 3), lambda dose, a, b: Move(axes[0], dose)(a), None),
-        'mask': ('channels of 64 silenced', (0, 8, 16, 32, 48, 60), lambda dose, a, b: Mask(tuple(range(64 - dose, 64)))(a), None),
+        'transpose': ('semitones', (-7, -3, 0, 3, 7), lambda dose, a, b: Transpose(model, dose)(a), transpose_wave),
+        'mask': ('channels of 48 silenced', (0, 8, 16, 32, 40, 44), lambda dose, a, b: Mask(tuple(range(48 - dose, 48)))(a), None),
         'shuffle': ('frames in a piece', (54, 16, 8, 4, 2, 1), lambda dose, a, b: Shuffle(dose)(a), shuffle_wave),
         'freeze': ('first frame held', (54, 40, 27, 13, 4), lambda dose, a, b: Freeze(dose)(a), freeze_wave),
         'interpolation': ('weight of the other', (0, .25, .5, .75, 1), lambda dose, a, b: Towards(b, dose)(a), lambda dose, wav, other: torch.lerp(wav, other, dose)),
@@ -69,28 +75,24 @@ def edits_of(z, labels):
         'stretch': ('times as long', (.5, .75, 1, 1.5, 2), lambda dose, a, b: stretch(a, round(dose * a.z.shape[2])), stretch_wave)}
 
 
-def clip_statistics(wavs):
-    "What classifiers and distances go by: mean and spread of MFCC and chroma over seconds."
-    vectors = sound_vectors(wavs)
-    return np.hstack([vectors.mean(1), vectors.std(1)])
+def tempo_of(wav): return librosa.feature.tempo(y=wav[0, 0].numpy(), sr=SR)[0]
 
 
-def describe(real, style, wav, original, target, label):
-    "Everything that is asked of one sound (1, 1, t)."
-    warnings.filterwarnings('ignore')
+def describe(real, style, wav, original, before, target, label):
+    "Everything that is asked of one sound (1, 1, t); `before` are tempo and vectors of the original."
     y = wav[0, 0].numpy()
     n = min(len(y), original.shape[-1])
     spec = np.abs(librosa.stft(y, n_fft=2048))
     power = (spec**2).sum(0)
     centroid = librosa.feature.spectral_centroid(S=spec, sr=SR)[0]
-    x = clip_statistics(wav)
+    x = sound_vectors(wav)
     probability = dict(zip(style.classes_, style.predict_proba(x)[0], strict=True))
     scaler, known, scale = real
-    beats = librosa.feature.tempo(y=y, sr=SR)[0]
-    before = librosa.feature.tempo(y=original[0, 0].numpy(), sr=SR)[0]
+    classes, classes_before = [each.filter(like='pitch class').to_numpy()[0] for each in (x, before[1])]
     return dict(loudness=float(pyloudnorm.Meter(SR).integrated_loudness(y.astype(float))), centroid=float((centroid * power).sum() / max(power.sum(), 1e-9)),
-                flux=float(librosa.onset.onset_strength(y=y, sr=SR).mean()), changed=float(log_spectral_distance(wav[..., :n], original[..., :n])),
-                own_style=float(probability.get(label, np.nan)), target_style=float(probability[target]), tempo=float(abs(np.log2(beats / before))),
+                flux=float(librosa.onset.onset_strength(S=librosa.amplitude_to_db(spec), sr=SR).mean()), changed=float(log_spectral_distance(wav[..., :n], original[..., :n])),
+                own_style=float(probability.get(label, np.nan)), target_style=float(probability[target]), tempo=float(abs(np.log2(tempo_of(wav) / before[0]))),
+                key=float(classes @ classes_before / (np.linalg.norm(classes) * np.linalg.norm(classes_before) + 1e-9)),
                 unreal=float(np.sqrt(np.square(scaler.transform(x) - known).mean(1)).min() / scale))
 
 
@@ -99,17 +101,18 @@ def respond(row, music, known, real, style, target):
     "All edits of one clip at all doses: rows of the table."
     logging.disable()
     torch.set_num_threads(1)
-    model, rows = load_model('plain'), []
+    warnings.filterwarnings('ignore')
+    model, rows = load_model('tonal'), []
     z, labels = known
     wav, other, label, collection = music[row]
-    a, b = model.encode(wav), model.encode(other)
-    for name, (_unit, doses, edit, on_wave) in edits_of(z, labels).items():
+    a, b, before = model.encode(wav), model.encode(other), (tempo_of(wav), sound_vectors(wav))
+    for name, (_unit, doses, edit, on_wave) in edits_of(model, z, labels).items():
         for dose in doses:
             changed = edit(dose, a, b)
             n_samples = min(wav.shape[-1], model.longest(changed.z.shape[2])) if name != 'stretch' else model.longest(changed.z.shape[2])
             sounds = dict(latent=model.decode(changed, n_samples))
             if on_wave: sounds['waveform'] = on_wave(dose, wav, other)
-            rows += [dict(collection=collection, clip=row, edit=name, dose=dose, on=on, **describe(real, style, sound, wav, target, label)) for on, sound in sounds.items()]
+            rows += [dict(collection=collection, clip=row, edit=name, dose=dose, on=on, **describe(real, style, sound, wav, before, target, label)) for on, sound in sounds.items()]
     return rows
 
 
@@ -119,7 +122,7 @@ if __name__ == '__main__':
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
-    model = load_model('plain')
+    model = load_model('tonal')
     clips, wavs = cache_clips(clip_table(builtin_music(tracks_per_style=24)), args.cache)
     train, test = clips[clips.split == 'train'].reset_index(drop=True), clips[clips.split == 'test']
     albums, album_wavs = cache_clips(clip_table(args.folder, 2_000), args.cache)
@@ -132,7 +135,7 @@ if __name__ == '__main__':
     real = {}
     for table, sound, collection in ((train, wavs, 'built-in'), (albums[albums.split == 'train'], album_wavs, 'albums')):
         table = table.sample(min(len(table), 240), random_state=args.seed)
-        x = clip_statistics(clip_tensor(table, sound))
+        x = sound_vectors(clip_tensor(table, sound)).to_numpy()
         scaler = StandardScaler().fit(x)
         known = scaler.transform(x)
         real[collection] = (scaler, known, np.median((np.sqrt(np.square(known[:, None] - known).mean(2)) + 1e9 * np.eye(len(known))).min(1)))
@@ -142,5 +145,5 @@ if __name__ == '__main__':
     with ProcessPoolExecutor(cpu_count(), get_context('spawn')) as pool:
         jobs = [pool.submit(respond, i, music, known, real[one[3]], style, target) for i, one in enumerate(music)]
         rows = [row for job in progress(jobs, 'editing') for row in job.result()]
-    units = {name: part[0] for name, part in edits_of(*known).items()}
+    units = {name: part[0] for name, part in edits_of(model, *known).items()}
     write('edits', seed=args.seed, target=target, n_clips={c: sum(one[3] == c for one in music) for c in ('built-in', 'albums')}, units=units, table=rows)

@@ -2,7 +2,7 @@
 
     python bench/generation.py data/albums --out runs/generation       (an hour on two cores; goes on where it was interrupted)
 
-The judge knows the clips that the prior has learned from. Each row has as many clips of each label as the held-out music: test tracks
+The judge knows the clips that the prior has learned from, and the transcriber hears 500 clips of each row. Each row has as many clips of each label as the held-out music: test tracks
 of the albums, and built-in tracks of another seed.
 """
 import argparse
@@ -25,7 +25,7 @@ from celae.latent_analysis import encode_clips
 from celae.models import Latent, load_model
 from celae.music import builtin_music
 
-CHUNK, LONG = 125, 5       # clips described at a time; pieces of 5 s cut from one longer clip
+CHUNK, LONG, NOTES = 125, 5, 500   # clips described at a time; pieces of 5 s cut from one longer clip; clips of each row whose notes are heard
 
 
 def music_of(name, folder, cache, n):
@@ -88,7 +88,7 @@ def describe(path, kind, wav):
     if path.exists(): return path
     if isinstance(wav, tuple):
         model, latent = MODELS[wav[0]], wav[1]
-        wav = torch.cat([model.decode(Latent(z[None], side[None]), len(z[0]) and CLIP_SAMPLES) for z, side in zip(*latent)])
+        wav = torch.cat([model.decode(Latent(z[None], side[None]), CLIP_SAMPLES) for z, side in zip(*latent)])
     with write_whole(path) as part: dict(sound=sound_vectors, notes=note_vectors)[kind](wav).to_parquet(part)
     return path
 
@@ -124,11 +124,12 @@ def collect(name, args):
     sets['2024 model, random'] = by_label(flat, some.label, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))
     pieces = {'known': (known, wavs)} | sets
     jobs, tables = [], {}
-    with ProcessPoolExecutor(cpu_count(), get_context('spawn'), initializer=begin, initargs=(run,)) as pool:
+    with ProcessPoolExecutor(args.workers, get_context('spawn'), initializer=begin, initargs=(run,)) as pool:
         for row, what in pieces.items():
             for kind in ('sound', 'notes'):
-                n_clips = len(what[0]) if row != 'known' or kind == 'sound' else args.n
-                rows = np.random.default_rng(0).permutation(len(what[0]))[:n_clips] if row == 'known' else np.arange(n_clips)
+                n_all = len(what[0])
+                n_clips = n_all if kind == 'sound' else args.n if row == 'known' else min(NOTES, n_all)
+                rows = np.random.default_rng(0).permutation(n_all)[:n_clips]
                 tables[row, kind] = rows, []
                 for i in range(0, n_clips, CHUNK):
                     path, mine = out/f'{row}-{kind}-{i}.parquet', rows[i:i + CHUNK]
@@ -137,15 +138,17 @@ def collect(name, args):
                     clips = clip_tensor(what[0].iloc[mine], what[1]) if isinstance(what[0], pd.DataFrame) else ('silu' if '2024' in row else 'tonal', Latent(what.z[mine].clone(), what.side[mine].clone()))
                     jobs.append(pool.submit(describe, path, kind, clips))
         for job in progress(jobs, f'describing {name}', len(jobs)): job.result()
-    result = dict(n_known=len(known), n_clips=args.n, x_real_time=rates)
+    result = dict(n_known=len(known), n_clips=args.n, n_notes=min(NOTES, args.n), n_tracks=others.track.nunique(), x_real_time=rates)
     for kind in ('sound', 'notes'):
         vectors = {row: pd.concat([pd.read_parquet(path) for path in tables[row, kind][1]], ignore_index=True) for row in pieces}
+        drawn = tables['generated', kind][0]                            # the same for each row but the known one
         real = RealMusic(vectors.pop('known'), known.label.to_numpy()[tables['known', kind][0]])
         nearest = _distances(real.reduce.transform(vectors['real, held out']), real.points).argmin(1)
         vectors['copies of known clips'] = real.vectors.iloc[nearest].reset_index(drop=True)
-        groups = {'generated, cut from half a minute': np.tile(np.arange(len(wanted[::LONG])), LONG)} | dict.fromkeys(('real, held out', 'the same, decoded', 'copies of known clips'), others.track.to_numpy())
-        labels = {'generated, cut from half a minute': np.tile(wanted[::LONG], LONG)}
-        result[kind] = judge({row: (x, labels.get(row, wanted), groups.get(row)) for row, x in vectors.items()}, real).to_dict('records')
+        from_half = np.arange(len(wanted)) % len(wanted[::LONG])
+        groups = {'generated, cut from half a minute': from_half} | dict.fromkeys(('real, held out', 'the same, decoded', 'copies of known clips'), others.track.to_numpy())
+        labels = {'generated, cut from half a minute': wanted[::LONG][from_half]}
+        result[kind] = judge({row: (x, labels.get(row, wanted)[drawn], groups.get(row, np.arange(len(wanted)))[drawn]) for row, x in vectors.items()}, real).to_dict('records')
         print(pd.DataFrame(result[kind]).filter(regex='^(?!.*_(low|high))').round(3).to_string(), flush=True)
     return result
 
@@ -157,6 +160,7 @@ if __name__ == '__main__':
     parser.add_argument('--runs', default='runs', help='where runs `builtin` and `albums` lie, whose SiLU models are used')
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--n', type=int, default=1000, help='clips of each row')
+    parser.add_argument('--workers', type=int, default=cpu_count(), help='processes')
     parser.add_argument('--only', choices=('builtin', 'albums'))
     args = parser.parse_args()
     results = {name: collect(name, args) for name in ((args.only,) if args.only else ('builtin', 'albums'))}

@@ -1,7 +1,8 @@
 """The generative models that ship with celae: priors over the latents of `tonal`, of eight albums and of the built-in music.
 
     python bench/prior.py data/albums --out runs/prior-albums        (half an hour on two cores)
-    python bench/prior.py --out runs/prior-builtin                   (the built-in music, of a seed that nothing else uses)
+    python bench/prior.py --out runs/prior-builtin-1                 (the built-in music, of a seed that nothing else uses)
+    python bench/prior.py --start runs/prior-builtin-1 --out runs/prior-builtin --steps 6000
 """
 import argparse
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 
 from celae.data import cache_clips, clip_table
-from celae.generation import fit_prior
+from celae.generation import fit_prior, load_prior
 from celae.latent_analysis import encode_clips
 from celae.models import load_model
 from celae.music import builtin_music
@@ -23,14 +24,16 @@ if __name__ == '__main__':
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--clips', type=int, default=8000, help='at most')
-    parser.add_argument('--steps', type=int, default=6000, help='batches of 32 clips')
+    parser.add_argument('--steps', type=int, default=5000, help='batches of 32 clips')
+    parser.add_argument('--start', type=Path, help='folder of a prior to go on from')
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     music = args.folder or builtin_music(args.cache/'builtin-prior', 300, seed=20_000)
     clips, wavs = cache_clips(clip_table(music, args.clips, seed=0), args.cache)
     model = load_model('tonal')
     latent, start = encode_clips(model, clips, wavs), time.time()
-    _, history = fit_prior(latent, clips, args.out, model, args.steps)
+    before = load_prior(args.start) if args.start else None
+    _, history = fit_prior(latent, clips, args.out, model, args.steps, lr=3e-3 if before else 4e-3, start=before)
     print(history.iloc[::10])
     facts = dict(minutes=(time.time() - start) / 60, threads=torch.get_num_threads(), seed=0, steps=int(history.step.max()), clips=clips.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
     (args.out/'prior.json').write_text(json.dumps(facts, default=float))

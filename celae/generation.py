@@ -268,8 +268,8 @@ class LatentPrior(nn.Module, PyTorchModelHubMixin):
         n_clips: int = 1,           # how many to draw, unless `label` is a list
         n_frames: int = 55,         # length of each; 55 are 5 s
         seed: int = 0,              # the same seed draws the same latents
-        guidance: float = 1.5,      # how much the label counts; 1: as in training
-        n_steps: int = 16,          # steps from noise to latent, each of two evaluations
+        guidance: float = 3.,       # how much the label counts; 1: as in training
+        n_steps: int = 8,           # steps from noise to latent, each of two evaluations
         known: Latent | None = None,   # latent of `n_frames` to begin from, one or as many as clips; None: noise
         keep: Tensor | None = None,    # which of its frames stay as they are (n_frames,), bool; None: none
         strength: float = 1.,       # how far back into noise `known` is sent where it is not kept; 1: all the way
@@ -384,7 +384,7 @@ def generate(
     label: str | None = None,   # one of `prior.labels`; None: any
     secs: float = 20.,          # length
     seed: int = 0,              # the same seed makes the same music
-    guidance: float = 1.5,      # how much the label counts
+    guidance: float = 3.,       # how much the label counts
 ) -> np.ndarray:                # sound (1, t) at 22 050 Hz
     "Make new music."
     prior.check_codec(model)

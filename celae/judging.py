@@ -26,10 +26,10 @@ def _sound_vector(wav):
     onset = onset - onset.mean()
     correlation = librosa.autocorrelate(onset)
     correlation = correlation / (correlation[0] + 1e-9)
-    bands = [part.max() for low, high in zip(_LAGS, _LAGS[1:]) if len(part := correlation[low:max(high, low + 1)])]
+    bands = [correlation[low:high].max(initial=-1.) for low, high in zip(_LAGS, _LAGS[1:])]
     profiles = [np.roll(profile, i) for profile in (_MAJOR, _MINOR) for i in range(12)]
     key = max(np.corrcoef(profile, chroma)[0, 1] for profile in profiles) if chroma.std() > 1e-9 else 0.
-    return np.concatenate([mfcc.mean(1), mfcc.std(1), chroma, bands, [onset.std(), correlation[round(.25 * SR / 512):round(SR / 512)].max(), key]])
+    return np.concatenate([mfcc.mean(1), mfcc.std(1), chroma, bands, [onset.std(), correlation[round(.25 * SR / 512):round(SR / 512)].max(initial=-1.), key]])
 
 def sound_vectors(
     wavs,              # clips (b, 1, t) of 3 s or more, tensor or array
@@ -58,14 +58,15 @@ def frechet_distance(
     eigenvalues = np.linalg.eigvals(cov_x @ cov_y).real.clip(min=0)
     return float(np.square(x.mean(0) - y.mean(0)).sum() + np.trace(cov_x + cov_y) - 2 * np.sqrt(eigenvalues).sum())
 
+def _kernel(a, b): return (a @ b.T / a.shape[1] + 1)**3
+def _among(kernel): return (kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1))
+
 def kernel_distance(
     x: np.ndarray,   # vectors of one set (n, k)
     y: np.ndarray,   # vectors of the other (m, k)
 ) -> float:          # 0 on the mean for draws from the same
     "Unbiased squared maximum mean discrepancy with the kernel (x . y / k + 1)^3."
-    def kernel(a, b): return (a @ b.T / a.shape[1] + 1)**3
-    def among(a): return (kernel(a, a).sum() - ((np.square(a).sum(1) / a.shape[1] + 1)**3).sum()) / (len(a) * (len(a) - 1))
-    return float(among(x) + among(y) - 2 * kernel(x, y).mean())
+    return float(_among(_kernel(x, x)) + _among(_kernel(y, y)) - 2 * _kernel(x, y).mean())
 
 # %% ../nbs/04d_judging.ipynb #0218f992
 def _distances(a, b): return np.sqrt(np.maximum(np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * a @ b.T, 0))
@@ -96,6 +97,7 @@ class RealMusic:
         self.reduce = make_pipeline(StandardScaler(), PCA(min(n_dims, ceil(len(vectors) / 10), vectors.shape[1]), random_state=0))
         self.points = self.reduce.fit_transform(vectors)
         self.radii = np.sort(_distances(self.points, self.points), 1)[:, min(k, len(vectors) - 1)]
+        self.among = _among(_kernel(self.points, self.points))
         self.classifier = None
         if labels is not None and len(set(labels)) > 1:
             self.classifier = make_pipeline(StandardScaler(), LogisticRegression(C=.1, max_iter=1000)).fit(vectors, labels)
@@ -113,11 +115,11 @@ class RealMusic:
         from scipy.stats import wasserstein_distance
         y = self.reduce.transform(vectors)
         distances = _distances(y, self.points)
-        nearest = distances.min(1)
+        nearest, own, cross = distances.min(1), _kernel(y, y), _kernel(y, self.points).mean(1)
         right = None if labels is None or self.classifier is None else self.classifier.predict(vectors) == np.asarray(labels)
         def scores(rows):
             density, coverage = density_coverage(distances[rows], self.radii, self.k)
-            found = dict(frechet=frechet_distance(self.points, y[rows]), kernel=kernel_distance(self.points, y[rows]), density=density, coverage=coverage)
+            found = dict(frechet=frechet_distance(self.points, y[rows]), kernel=float(self.among + _among(own[np.ix_(rows, rows)]) - 2 * cross[rows].mean()), density=density, coverage=coverage)
             if right is not None: found['agreement'] = float(right[rows].mean())
             for name in {'pulse', 'key'} & {*vectors}: found[name] = wasserstein_distance(vectors[name].iloc[rows], self.vectors[name])
             found['nearest'] = float(np.median(nearest[rows]))
