@@ -33,7 +33,8 @@ def music_of(name, folder, cache, n):
     music = folder if name == 'albums' else builtin_music(cache/'builtin-prior', 300, seed=20_000)
     known, wavs = cache_clips(clip_table(music, 8000, seed=0), cache)
     if name == 'albums':
-        others, more = cache_clips((table := clip_table(folder, seed=0))[table.split == 'test'], cache)
+        table = clip_table(folder, seed=0)
+        others, more = cache_clips(table[table.split == 'test'].reset_index(drop=True), cache)
     else: others, more = cache_clips(clip_table(builtin_music(cache/'builtin-others', 63, seed=40_000), seed=0), cache)
     whole = others[others.n_samples == CLIP_SAMPLES]
     if len(whole) < n: raise ValueError(f'{name}: {len(whole)} clips were held out, not {n}')

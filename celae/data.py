@@ -473,6 +473,7 @@ def cache_clips(
 ) -> tuple[pd.DataFrame, np.ndarray]:  # the clips that hold sound, with `row`; all clips (n_rows, 110250), int16, on disk
     "Decode all clips once into a memory-mapped file, with a table beside it; unreadable or silent clips are named and left out."
     from filelock import FileLock
+    clips = clips.reset_index(drop=True)                          # the table may be part of another
     stem = Path(folder or cache_folder())/f'clips-{_fingerprint(clips)}'
     wavs_file, table_file, part, journal = [stem.with_suffix(ending) for ending in ('.npy', '.parquet', '.part', '.journal')]
     stem.parent.mkdir(parents=True, exist_ok=True)
