@@ -2,7 +2,7 @@
 
     python bench/prior.py data/albums --out runs/prior-albums        (half an hour on two cores)
     python bench/prior.py --out runs/prior-builtin-1                 (the built-in music, of a seed that nothing else uses)
-    python bench/prior.py --start runs/prior-builtin-1 --out runs/prior-builtin --steps 6000
+    python bench/prior.py --start runs/prior-builtin-1 --out runs/prior-builtin --steps 3500
 """
 import argparse
 import json
@@ -33,7 +33,7 @@ if __name__ == '__main__':
     model = load_model('tonal')
     latent, start = encode_clips(model, clips, wavs), time.time()
     before = load_prior(args.start) if args.start else None
-    _, history = fit_prior(latent, clips, args.out, model, args.steps, lr=3e-3 if before else 4e-3, start=before)
+    _, history = fit_prior(latent, clips, args.out, model, args.steps, lr=2e-3 if before else 4e-3, start=before)
     print(history.iloc[::10])
     facts = dict(minutes=(time.time() - start) / 60, threads=torch.get_num_threads(), seed=0, steps=int(history.step.max()), clips=clips.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
     (args.out/'prior.json').write_text(json.dumps(facts, default=float))

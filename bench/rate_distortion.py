@@ -91,6 +91,9 @@ def codecs_of(hybrid, pca, few):
     sizes = [size for size in SIZES if not few or size in (864, 1_728, 3_455)]
     codecs = {'original': Identity(), 'another clip': Another(), 'stored 3455': Stored(hybrid)}
     codecs |= {f'{"plain" if size == "plain" else "hybrid"} {hybrid.at(size).latent_size}': hybrid.at(size) for size in hybrid.sizes}
+    if not few:
+        tonal = load_model('tonal').take(hybrid)                 # its components come from the training clips of this fold
+        codecs[f'tonal {tonal.latent_size}'] = tonal
     for size in sizes:
         codecs |= {f'resampling {size}': Resampling(size), f'sparse MDCT {size}': SparseMDCT(size, 1024 if size > 5_000 else 2048)}
         if size > 1_000 and not few: codecs |= {f'strongest bins {size}': StrongestBins(size), f'largest coefficients {size}': LargestCoefficients(size)}

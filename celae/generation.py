@@ -359,12 +359,12 @@ def fit_prior(
     _set_levels(prior, Latent(latent.z[train], latent.side[train]), index[train])
     if start:
         prior.load_state_dict({name: part for name, part in start.state_dict().items() if not name.startswith(('label', 'side'))}, strict=False)
-        prior.label.weight.data.copy_(start.label.weight[-1:].expand_as(prior.label.weight))        # each label begins as any
+        prior.label.weight.data.copy_(start.label.weight[[start.label_index(name if name in start.labels else None) for name in (*names, None)]])  # a new label begins as any
     sets = [torch.utils.data.TensorDataset((latent.z[rows] - prior.z_mean) / prior.z_std, index[rows]) for rows in (train, valid)]
     n_epochs = max(1, round(n_steps / 50))
     order = torch.utils.data.RandomSampler(sets[0], replacement=True, num_samples=n_steps // n_epochs * bs)
     loaders = torch.utils.data.DataLoader(sets[0], bs, sampler=order), torch.utils.data.DataLoader(sets[1], 64)
-    history = fit(_prior_module(prior, lr), loaders, folder, n_steps // n_epochs * n_epochs, seed=seed, device=device,
+    history = fit(_prior_module(prior, lr), loaders, folder, n_steps // n_epochs * n_epochs, patience=n_epochs, seed=seed, device=device,
                   title='training the prior')
     return prior, history
 

@@ -62,7 +62,7 @@ def use(page, folder, bad, good):
         check(f'{name}: original and reconstruction stay', state()[:2] == before[:2])
         for _ in range(3): page.keyboard.press('ArrowLeft' if name != 'gain' else 'ArrowRight')
         wait_for(f'{name}: back again', lambda before=before: state() == before)
-    check('ten sliders', len(moves) == 10, moves)
+    check('eleven sliders', len(moves) == 11, moves)
     before = state()
     page.locator('.widget-dropdown select').first.select_option('house')
     wait_for('another clip: all three change', lambda: all(a != b for a, b in zip(state(), before, strict=True)))
