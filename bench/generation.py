@@ -22,7 +22,7 @@ from celae.data import CLIP_SAMPLES, SR, cache_clips, clip_table, clip_tensor, p
 from celae.generation import average, generate, load_prior, random_latent
 from celae.judging import RealMusic, _distances, judge, note_vectors, sound_vectors
 from celae.latent_analysis import encode_clips
-from celae.models import Latent, load_model
+from celae.models import Latent, load_model, model_hash
 from celae.music import builtin_music
 
 CHUNK, LONG, NOTES = 125, 5, 500   # clips described at a time; pieces of 5 s cut from one longer clip; clips of each row whose notes are heard
@@ -115,33 +115,35 @@ def collect(name, args):
     flat = encode_clips(silu, some, wavs)
     rates = speed(prior, model)
     print(name, len(known), 'known clips; x real time', rates, flush=True)
-    sets = {'real, held out': (others, more), 'the same, decoded': encode_clips(model, others, more), 'generated': sample(prior, wanted, latent.z.shape[2])}
-    long = sample(prior, wanted[::LONG], (LONG + 1) * latent.z.shape[2])                  # the first piece of each is left out
     n = latent.z.shape[2]
-    sets['generated, cut from half a minute'] = Latent(torch.cat([long.z[..., i * n:(i + 1) * n] for i in range(1, LONG + 1)]), long.side.repeat(LONG, 1))
-    sets['random latents'] = by_label(latent, known.label, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))
-    sets['Gaussian of whole clips'] = by_label(latent, known.label, wanted, lambda of, n, seed: Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).side))
-    sets['averages of 3 clips'] = by_label(latent, known.label, wanted, averages)
-    sets['2024 model, random'] = by_label(flat, some.label, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))
-    pieces = {'known': (known, wavs)} | sets
+    def long():                                                      # the first piece of each is left out
+        z, side = sample(prior, wanted[::LONG], (LONG + 1) * n)
+        return Latent(torch.cat([z[..., i * n:(i + 1) * n] for i in range(1, LONG + 1)]), side.repeat(LONG, 1))
+    rows = {'known': lambda: (known, wavs), 'real, held out': lambda: (others, more), 'the same, decoded': lambda: encode_clips(model, others, more),
+            'generated': lambda: sample(prior, wanted, n), 'generated, cut from half a minute': long,
+            'random latents': lambda: by_label(latent, known.label, wanted, lambda of, n, seed: random_latent(of, n, seed=seed)),
+            'Gaussian of whole clips': lambda: by_label(latent, known.label, wanted, lambda of, n, seed: Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).side)),
+            'averages of 3 clips': lambda: by_label(latent, known.label, wanted, averages),
+            '2024 model, random': lambda: by_label(flat, some.label, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))}
     jobs, tables = [], {}
     with ProcessPoolExecutor(args.workers, get_context('spawn'), initializer=begin, initargs=(run,)) as pool:
-        for row, what in pieces.items():
+        for row, make in rows.items():
+            what, n_all = None, len(known) if row == 'known' else args.n
             for kind in ('sound', 'notes'):
-                n_all = len(what[0])
                 n_clips = n_all if kind == 'sound' else args.n if row == 'known' else min(NOTES, n_all)
-                rows = np.random.default_rng(0).permutation(n_all)[:n_clips]
-                tables[row, kind] = rows, []
-                for i in range(0, n_clips, CHUNK):
-                    path, mine = out/f'{row}-{kind}-{i}.parquet', rows[i:i + CHUNK]
-                    tables[row, kind][1].append(path)
+                chosen = np.random.default_rng(0).permutation(n_all)[:n_clips]
+                tag = f'-{model_hash(prior)}' if 'generated' in row else ''
+                paths = [out/f'{row}{tag}-{kind}-{i}.parquet' for i in range(0, n_clips, CHUNK)]
+                tables[row, kind] = chosen, paths
+                for path, mine in zip(paths, np.split(chosen, range(CHUNK, n_clips, CHUNK))):
                     if path.exists(): continue
+                    what = what or make()
                     clips = clip_tensor(what[0].iloc[mine], what[1]) if isinstance(what[0], pd.DataFrame) else ('silu' if '2024' in row else 'tonal', Latent(what.z[mine].clone(), what.side[mine].clone()))
                     jobs.append(pool.submit(describe, path, kind, clips))
         for job in progress(jobs, f'describing {name}', len(jobs)): job.result()
     result = dict(n_known=len(known), n_clips=args.n, n_notes=min(NOTES, args.n), n_tracks=others.track.nunique(), x_real_time=rates)
     for kind in ('sound', 'notes'):
-        vectors = {row: pd.concat([pd.read_parquet(path) for path in tables[row, kind][1]], ignore_index=True) for row in pieces}
+        vectors = {row: pd.concat([pd.read_parquet(path) for path in tables[row, kind][1]], ignore_index=True) for row in rows}
         drawn = tables['generated', kind][0]                            # the same for each row but the known one
         real = RealMusic(vectors.pop('known'), known.label.to_numpy()[tables['known', kind][0]])
         nearest = _distances(real.reduce.transform(vectors['real, held out']), real.points).argmin(1)
