@@ -36,4 +36,5 @@ if __name__ == '__main__':
     _, history = fit_prior(latent, clips, args.out, model, args.steps, lr=2e-3 if before else 4e-3, start=before)
     print(history.iloc[::10])
     facts = dict(minutes=(time.time() - start) / 60, threads=torch.get_num_threads(), seed=0, steps=int(history.step.max()), clips=clips.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
+    if before: facts |= {name: facts[name] + json.loads((args.start/'prior.json').read_text())[name] for name in ('minutes', 'steps')}
     (args.out/'prior.json').write_text(json.dumps(facts, default=float))
