@@ -269,7 +269,7 @@ def export(
     from celae.hybrid import HybridAutoencoder, export_onnx
     from celae.models import load_model
     net = load_model(model)
-    if not isinstance(net, HybridAutoencoder): raise ValueError(f'{model}: is a {type(net).__name__}; only hybrid models can be exported')
+    if type(net) is not HybridAutoencoder: raise ValueError(f'{model}: is a {type(net).__name__}; only hybrid models can be exported' + (f'; it has the networks of {net.size}' if isinstance(net, HybridAutoencoder) else ''))
     try: print(export_onnx(net, out))
     except ImportError as e: raise ValueError(f'{e.name} is missing: pip install onnx onnxscript') from None
 
