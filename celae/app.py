@@ -357,7 +357,7 @@ def generate_clips(
     latent, folder = load_latents(out, 'tonal 2641'), out/'models'/'prior'
     if (folder/'model.safetensors').exists(): prior = load_prior(folder)
     else:
-        start = load_prior('prior-albums') if settings.start == 'base' else None
+        start = load_prior('prior-albums' if settings.folder else 'prior-builtin') if settings.start == 'base' else None   # which has learned from other tracks
         prior, _ = fit_prior(latent, clips, folder, model, settings.steps_prior, lr=1e-3 if start else 4e-3, seed=settings.seed, device=device, start=start)
     test, train = split_rows(clips, 'test'), split_rows(clips, 'train')
     n = min(settings.n_generated, len(test))
