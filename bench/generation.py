@@ -20,7 +20,7 @@ from common import write
 
 from celae.data import CLIP_SAMPLES, SR, cache_clips, clip_table, clip_tensor, progress, write_whole
 from celae.generation import average, generate, load_prior, random_latent
-from celae.judging import RealMusic, _distances, judge, note_vectors, sound_vectors
+from celae.judging import RealMusic, judge, note_vectors, sound_vectors
 from celae.latent_analysis import encode_clips
 from celae.models import Latent, load_model, model_hash
 from celae.music import builtin_music
@@ -34,7 +34,7 @@ def music_of(name, folder, cache, n):
     known, wavs = cache_clips(clip_table(music, 8000, seed=0), cache)
     if name == 'albums':
         table = clip_table(folder, seed=0)
-        others, more = cache_clips(table[table.split == 'test'].reset_index(drop=True), cache)
+        others, more = cache_clips(table[table.split == 'test'], cache)
     else: others, more = cache_clips(clip_table(builtin_music(cache/'builtin-others', 63, seed=40_000), seed=0), cache)
     whole = others[others.n_samples == CLIP_SAMPLES]
     if len(whole) < n: raise ValueError(f'{name}: {len(whole)} clips were held out, not {n}')
@@ -45,7 +45,7 @@ def gaussian(z, n, seed, n_dims=256):
     "Draw latents from a Gaussian fitted to whole clips, in as many principal components as there are clips or 256."
     flat = z.flatten(1).double()
     mean = flat.mean(0)
-    u, s, v = torch.linalg.svd(flat - mean, full_matrices=False)
+    _, s, v = torch.linalg.svd(flat - mean, full_matrices=False)
     k = min(n_dims, len(z) - 1)
     drawn = torch.randn(n, k, generator=torch.Generator().manual_seed(seed)).double() * s[:k] / (len(z) - 1)**.5
     return (mean + drawn @ v[:k]).float().unflatten(1, z.shape[1:])
@@ -146,7 +146,7 @@ def collect(name, args):
         vectors = {row: pd.concat([pd.read_parquet(path) for path in tables[row, kind][1]], ignore_index=True) for row in rows}
         drawn = tables['generated', kind][0]                            # the same for each row but the known one
         real = RealMusic(vectors.pop('known'), known.label.to_numpy()[tables['known', kind][0]])
-        nearest = _distances(real.reduce.transform(vectors['real, held out']), real.points).argmin(1)
+        nearest = real.distances(vectors['real, held out']).argmin(1)
         vectors['copies of known clips'] = real.vectors.iloc[nearest].reset_index(drop=True)
         from_half = np.arange(len(wanted)) % len(wanted[::LONG])
         groups = {'generated, cut from half a minute': from_half} | dict.fromkeys(('real, held out', 'the same, decoded', 'copies of known clips'), others.track.to_numpy())

@@ -23,8 +23,8 @@ from .data import (SR, cache_clips, cache_folder, clip_table, clip_tensor, gtzan
                         read_audio, write_whole)
 from .generation import (Gain, Noise, Smooth, average, fit_prior, interpolate, load_prior, plot_sounds,
                               random_latent, safe_level)
-from .judging import RealMusic, judge, sound_vectors
 from .hybrid import HybridAutoencoder
+from .judging import RealMusic, judge, sound_vectors
 from .knowledge import TrackAxes, compare_axes, probe_axes
 from .latent_analysis import (ALL_STATISTICS, clip_vectors, compare_representations, elbow, encode_clips, find_clusters, kmeans_sweep,
                                    mfcc_vectors, plot_comparison, plot_confusion, plot_kmeans, plot_pca, probe,
@@ -148,9 +148,10 @@ def tonal_model(
     "The hybrid model with tones for partials: with the components that ship, if it began with the weights that ship, else with those of its own music."
     folder = model_path(out, 'tonal')
     if (folder/'model.safetensors').exists(): return load_model(folder)
-    model = (load_model('tonal') if settings.start == 'base' else TonalAutoencoder()).take(hybrid)
-    train = split_rows(clips, 'train')
-    if settings.start != 'base': model.fit(clip_tensor(train.iloc[i:i + 32], wavs) for i in range(0, len(train), 32))
+    if settings.start == 'base': model = load_model('tonal').take(hybrid)
+    else:
+        train = split_rows(clips, 'train')
+        model = TonalAutoencoder().take(hybrid).fit(clip_tensor(train.iloc[i:i + 32], wavs) for i in range(0, len(train), 32))
     save_model(model, folder)
     return model
 

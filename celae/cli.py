@@ -199,14 +199,15 @@ def edit(
     Examples: celae edit song.mp3 --transpose -3 -o lower.ogg
     celae edit song.mp3 --smooth 8 --noise 0.3 -o changed.flac
     """
-    from celae.data import write_audio
-    from celae.edits import make_edit
     from celae.models import load_model
-    from celae.playground import remake
-    from celae.streams import encode_file, write_decoded
     net = load_model(model)
-    if file.is_dir(): print(write_audio(out, remake(file, net).numpy()))
+    if file.is_dir():
+        from celae.data import write_audio
+        from celae.playground import remake
+        print(write_audio(out, remake(file, net).numpy()))
     else:
+        from celae.edits import make_edit
+        from celae.streams import encode_file, write_decoded
         change = make_edit(gain, noise, smooth, shuffle, freeze, loop, mask, seed, transpose, net)
         latent, n_samples = encode_file(net, file, stereo)
         print(write_decoded(out, net, change(latent), n_samples))

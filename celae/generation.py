@@ -399,7 +399,9 @@ def find_prior(
     label: str | None = None,  # that it has to know; None: any
 ) -> LatentPrior:              # the first that does
     "The prior that ships with celae and knows a label."
-    priors = [load_prior(name) for name in PRIORS]
-    found = [prior for prior in priors if label is None or label in prior.labels]
-    if not found: raise ValueError(f'style is {label!r}, not one of {", ".join(sorted({each for prior in priors for each in prior.labels}))}')
-    return found[0]
+    known = set()
+    for name in PRIORS:
+        prior = load_prior(name)
+        if label is None or label in prior.labels: return prior
+        known |= {*prior.labels}
+    raise ValueError(f'style is {label!r}, not one of {", ".join(sorted(known))}')

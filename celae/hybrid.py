@@ -19,6 +19,7 @@ from .models import MODELS, Codec, ConvNeXtBlock, Latent, istft, mdct_frames, st
 from .references import SparseMDCT
 
 # %% ../nbs/01c_hybrid.ipynb #4c33ac22
+def _rms(wav): return wav.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-5)      # (b, 1, 1), never 0
 def _log_magnitude(spec): return (spec.real.square() + spec.imag.square()).add(1e-4).log() / 2
 
 class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
@@ -89,7 +90,7 @@ class HybridAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         return F.pad(x, (0, 0, 0, self.pair * n_rows - x.shape[1]), value=end).unflatten(1, (n_rows, self.pair)).flatten(2)
 
     def encode(self, wav):
-        level = wav.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-5)
+        level = _rms(wav)
         side, wav = level[:, 0].log(), wav / level
         if self.size in self.partials:
             kept = self.partials[self.size].encode(wav)

@@ -15,6 +15,7 @@ from .scores import note_activity
 # %% ../nbs/04d_judging.ipynb #e74f20b4
 _MAJOR = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88]     # how well each pitch class fits to C major
 _MINOR = [6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17]     # and to C minor
+_PROFILES = [np.roll(profile, i) for profile in (_MAJOR, _MINOR) for i in range(12)]  # of all keys
 _LAGS = np.unique(np.geomspace(.1, 2, 13) * SR / 512).astype(int)                     # edges of bands of lags, in frames
 
 def _sound_vector(wav):
@@ -27,8 +28,7 @@ def _sound_vector(wav):
     correlation = librosa.autocorrelate(onset)
     correlation = correlation / (correlation[0] + 1e-9)
     bands = [correlation[low:high].max(initial=-1.) for low, high in zip(_LAGS, _LAGS[1:])]
-    profiles = [np.roll(profile, i) for profile in (_MAJOR, _MINOR) for i in range(12)]
-    key = max(np.corrcoef(profile, chroma)[0, 1] for profile in profiles) if chroma.std() > 1e-9 else 0.
+    key = max(np.corrcoef(profile, chroma)[0, 1] for profile in _PROFILES) if chroma.std() > 1e-9 else 0.
     return np.concatenate([mfcc.mean(1), mfcc.std(1), chroma, bands, [onset.std(), correlation[round(.25 * SR / 512):round(SR / 512)].max(initial=-1.), key]])
 
 def sound_vectors(
@@ -131,12 +131,18 @@ class RealMusic:
         low, high = (halves - halves.mean()).quantile([.025, .975]).to_numpy()
         return {f'{name}{end}': value + shift for i, (name, value) in enumerate(whole.items()) for end, shift in (('', 0.), ('_low', low[i]), ('_high', high[i]))}
 
+    def distances(self,
+        vectors: pd.DataFrame,   # of any clips (m, ..)
+    ) -> np.ndarray:             # (m, n)
+        "How far clips are from each of the known ones."
+        return _distances(self.reduce.transform(vectors), self.points)
+
     def close(self,
         vectors: pd.DataFrame,   # of real clips that were not learned from
         share: float = .05,      # of them that are nearer
     ) -> float:
         "A distance to the nearest known clip that few other real clips fall below."
-        return float(np.quantile(_distances(self.reduce.transform(vectors), self.points).min(1), share))
+        return float(np.quantile(self.distances(vectors).min(1), share))
 
 def judge(
     rows: dict,        # name -> (vectors, labels they are meant to have or None[, groups]); as many clips in each; the first is real music that was held out

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 from .data import CLIP_SAMPLES, SR
-from .hybrid import HybridAutoencoder
+from .hybrid import HybridAutoencoder, _rms
 from .models import MODELS
 
 # %% ../nbs/01e_tones.ipynb #d142ad25
@@ -85,8 +85,8 @@ class TonalAutoencoder(HybridAutoencoder):
     def size_of(self, latent): return self.size
 
     def _rolls(self, wav):                                              # (b, n, 144)
-        roll, n = tone_roll(wav), self.n_frames(wav.shape[-1])
-        return rearrange(F.pad(roll, (0, max(0, 2 * n - roll.shape[2])))[..., :2 * n].sqrt(), 'b k (n i) -> b n (i k)', i=self.n_frames_tonal)
+        roll, n = tone_roll(wav), self.n_frames_tonal * self.n_frames(wav.shape[-1])
+        return rearrange(F.pad(roll, (0, n - roll.shape[2])).sqrt(), 'b k (n i) -> b n (i k)', i=self.n_frames_tonal)   # padded, or cut
 
     def roll(self,
         z: Tensor,  # (b, d, n)
@@ -126,7 +126,7 @@ class TonalAutoencoder(HybridAutoencoder):
         batches,                    # batches of training sound (b, 1, t)
     ):
         "Find the components of the clips given."
-        rolls = torch.cat([self._rolls(wav / wav.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-5)).flatten(0, 1) for wav in batches]).double()
+        rolls = torch.cat([self._rolls(wav / _rms(wav)).flatten(0, 1) for wav in batches]).double()
         self.tonal_mean.copy_(rolls.mean(0))
         values, vectors = torch.linalg.eigh(rolls.T.cov())
         n = len(self.tonal_axes)

@@ -5,7 +5,7 @@
     python bench/tones.py data/albums --out runs/tonal
     python tools/ship_weights.py tonal runs/tonal
     python bench/prior.py data/albums --out runs/prior-albums
-    python tools/ship_weights.py prior-albums runs/prior-albums
+    python tools/ship_weights.py prior-albums runs/prior-albums              (prior-builtin likewise, see bench/prior.py)
 
 `base` is the hybrid model with all its sizes, `tonal` its network with tones for partials, `prior-albums` and `prior-builtin` generative models over
 the latents of `tonal`. Each needs the one before: rounding to half precision changes the fingerprint, which the prior remembers.
@@ -25,20 +25,27 @@ CARD = """# {name}
 
 {what}
 
-- Learned from: the soundtracks of free games, which their authors license freely (GPL, CC BY-SA and the like): {albums}{more}.
+- Learned from: {music}.
 - Training: {training}, seed 0.
 - {scores}
-- Limits: 22 050 Hz, one channel at a time. It has learned from game music; voices and noises that are unlike it come out worse.
+- Limits: 22 050 Hz, one channel at a time.{limits}
 - Licence: the weights are Apache-2.0 like the code. What you make with them is yours, as far as the music that you put in allows it.
 """
+GAMES = 'the soundtracks of free games, which their authors license freely (GPL, CC BY-SA and the like): '
+UNLIKE = ' It has learned from game music; voices and noises that are unlike it come out worse.'
 
 
-def ship(model, name, card=CARD, **facts):
+def ship(model, name, limits=UNLIKE, **facts):
     "Save `model` in half precision, with its card."
     folder = save_model(model.half(), WEIGHTS/name)
-    (folder/'README.md').write_text(card.format(name=name, **facts))
+    (folder/'README.md').write_text(CARD.format(name=name, limits=limits, **facts))
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(f'{name}: {size / 1e6:.1f} MB')
+
+
+def games_but(labels):
+    "The games of all albums but some."
+    return ', '.join(game for label, game in ALBUMS.items() if label not in labels)
 
 
 def ship_base(folder):
@@ -53,7 +60,7 @@ def ship_base(folder):
     for values in (part.weight, part.bias, norm.running_mean): values.data *= scale
     norm.running_var *= scale**2
     ship(model, 'base', what='A hybrid autoencoder: 864, 1 728, 3 455 or 6 910 numbers for 5 s of sound, or 3 521 without partials, all with the same weights.',
-         albums=', '.join(game for label, game in ALBUMS.items() if label not in found['test']), more=f'; and 96 tracks of built-in music; {found["n_train"]} clips of 5 s in all',
+         music=f'{GAMES}{games_but(found["test"])}; and 96 tracks of built-in music; {found["n_train"]} clips of 5 s in all',
          training=f'{found["steps"]} batches of 8 crops of 3 s by `bench/rate_distortion.py`, {found["minutes"]:.0f} minutes on two cores',
          scores=f'On {found["n_clips"]} clips of {" and ".join(ALBUMS[label] for label in found["test"])}, of which it knows nothing: {scores}.')
 
@@ -62,17 +69,16 @@ def ship_tonal(folder):
     "The hybrid model with tones for partials."
     found = json.loads((ROOT/'bench'/'results'/'rate_distortion.json').read_text())
     ship(load_model(folder), 'tonal', what='The network of `base`, with semitones in `z` for partials: 2 641 numbers for 5 s of sound, 48 a frame, which may be edited or generated.',
-         albums=', '.join(game for label, game in ALBUMS.items() if label not in found['test']), more='; and 96 tracks of built-in music, as `base`',
+         music=f'{GAMES}{games_but(found["test"])}; and 96 tracks of built-in music, as `base`',
          training='none beyond that of `base`; principal components of piano rolls by `bench/tones.py`', scores='Scores: on the page Tones in the latent.')
 
 
 def ship_prior(folder, name):
     "A generative model."
     prior, facts = load_prior(folder), json.loads((folder/'prior.json').read_text())
-    albums = name == 'prior-albums'
-    card = CARD if albums else CARD.replace('the soundtracks of free games, which their authors license freely (GPL, CC BY-SA and the like): ', '').replace(' It has learned from game music; voices and noises that are unlike it come out worse.', '')
-    ship(prior, name, card=card, what=f'A generative model over the latents of `tonal`, by label: {", ".join(prior.labels)}.',
-         albums=', '.join(ALBUMS[label] for label in prior.labels) if albums else '2 400 tracks that celae.music has rendered', more=f'; {facts["clips"]["train"]} clips of 5 s',
+    learned = dict(music=GAMES + ', '.join(ALBUMS[label] for label in prior.labels)) if name == 'prior-albums' else dict(music='2 400 tracks that celae.music has rendered', limits='')
+    learned['music'] += f'; {facts["clips"]["train"]} clips of 5 s'
+    ship(prior, name, **learned, what=f'A generative model over the latents of `tonal`, by label: {", ".join(prior.labels)}.',
          training=f'{facts["steps"]} batches of 32 clips by `bench/prior.py`, {facts["minutes"]:.0f} minutes on two busy cores',
          scores=f'Flow-matching loss on validation tracks: {facts["valid_loss"]:.3f}; more in the study of generation.')
 
