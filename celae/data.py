@@ -7,8 +7,8 @@ __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'SAVE_SECS', 'log', 'AUDIO_TYPES'
            'AUDIO_OUT', 'MAX_NAME', 'RATES', 'GTZAN_LABELS', 'AudioError', 'open_audio', 'read_audio', 'read_blocks',
            'output_path', 'write_whole', 'write_blocks', 'write_audio', 'as_numpy', 'plot_wave', 'plot_spec',
            'mp3_bytes', 'players_html', 'players', 'progress', 'is_run', 'find_audio', 'list_clips', 'LeakError',
-           'check_splits', 'split_clips', 'gtzan_root', 'split_gtzan', 'split_listed', 'clip_table', 'table_hash',
-           'cache_folder', 'cache_clips', 'ClipDataset', 'clip_tensor']
+           'check_splits', 'split_clips', 'gtzan_root', 'split_gtzan', 'split_listed', 'join_factors', 'clip_table',
+           'table_hash', 'cache_folder', 'cache_files', 'cache_clips', 'ClipDataset', 'clip_tensor']
 
 # %% ../nbs/00_data.ipynb #1acc4529
 import base64, hashlib, html, io, json, logging, mmap, os, re, shutil, struct, time, zlib
@@ -107,6 +107,7 @@ def _mp3_links(data, at, name):
     if not n_frames: return None
     if lost > 4096: log.warning('%s: %s of its %s bytes are no sound of the kind it begins with; to repair it: ffmpeg -i',
                                 name, f'{lost:,}', f'{len(data):,}')
+    if head[1] >> 1 & 3 == 2: return [[*map(tuple, ranges)]] if lost else None      # layer II has no such header, and one bit rate
     b = min(b for b in sizes if sizes[b] >= xing + 16)              # of the smallest frame that holds the count
     info = (bytes([255, head[1] | 1, b, head[3]]) + bytes(xing - 4) + b'Info' +
             struct.pack('>III', 3, n_frames, sizes[b] + sum(b - a for a, b in ranges))).ljust(sizes[b], b'\0')
@@ -220,6 +221,12 @@ def _flac_links(data, at, name):
 # %% ../nbs/00_data.ipynb #b22dca1e
 MAX_SCAN = 1 << 30    # bytes; a larger file is believed
 
+def _stamp(path):
+    "What changes when a file does."
+    try: stat = os.stat(path)
+    except OSError: raise AudioError(f'{_shown(path)}: no such file any more') from None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
 @lru_cache(4096)
 def _links(path, *stamp):
     "What a file is to be read from: a list of links, or None for the file as it is. `stamp` changes with the file."
@@ -259,8 +266,7 @@ class _Joined:
 
 def _opened(path):
     "The file as it is, or what its links make."
-    stat = os.stat(path)
-    links = _links(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    links = _links(str(path), *_stamp(path))
     if links is None and str(path).isprintable(): return _File(path)
     data, files = Path(path).read_bytes(), []
     for link in links or [[(0, len(data))]]:
@@ -334,8 +340,7 @@ def _mono_channel(path, *stamp):
 def _to_mono(wav, path):
     "Mix channels: (t, c) to (t, 1)."
     if wav.shape[1] == 1: return wav
-    stat = os.stat(path)
-    channel = _mono_channel(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    channel = _mono_channel(str(path), *_stamp(path))
     if channel is not None: return wav[:, channel:channel + 1]
     return sum(wav.T)[:, None] / np.float32(wav.shape[1])            # ten times as fast as a mean over rows
 
@@ -585,27 +590,45 @@ def _is_text(path):
     try: return bool(str(path).encode())
     except UnicodeEncodeError: return False
 
+def _files_below(folder):
+    "The files below a folder, but for hidden ones and those of runs; a link to a folder elsewhere is followed once."
+    root, seen, todo = Path(os.path.realpath(folder)), set(), [str(folder)]
+    def failed(e): log.warning('%s: left out; it cannot be read (%s)', _shown(e.filename), e.strerror)
+    while todo:
+        for at, folders, names in os.walk(todo.pop(0), onerror=failed):
+            real = os.path.realpath(at)
+            new = real not in seen and not is_run(at)
+            folders[:] = sorted(name for name in folders if new and not name.startswith('.'))
+            if not new: continue
+            seen.add(real)
+            links = [os.path.join(at, name) for name in folders if os.path.islink(os.path.join(at, name))]
+            for link in links:                                    # later, and not back into the music
+                end = Path(os.path.realpath(link))
+                if not (end.is_relative_to(root) or root.is_relative_to(end)): todo.append(link)
+            yield from (Path(at)/name for name in [*folders, *names] if not name.startswith('.'))
+
 def find_audio(
     folder: str | Path,  # root of a music collection
 ) -> list[Path]:         # its audio files, sorted
     "List the audio files below a folder; files of kinds we cannot read are named in a warning."
-    folder = Path(folder)
-    if not folder.exists(): raise AudioError(f'{folder}: no such folder')
-    if folder.is_file(): return [folder]
-    entries = sorted(f for f in folder.rglob('*') if not f.name.startswith('.'))
-    for f in entries:
-        if f.suffix.lower() in OTHER_TYPES: log.warning('%s: left out; convert it first, for example: ffmpeg -i in%s out.flac', f, f.suffix)
-        elif f.suffix.lower() not in AUDIO_TYPES: continue
-        elif not _is_text(f): log.warning('%s: left out; its name is no valid text, rename it', ascii(str(f))[1:-1])
-        elif not f.is_file(): log.warning('%s: left out; it is not a file', f)
-    files = [f for f in entries if _is_text(f) and f.is_file()]
-    found = [f for f in files if f.suffix.lower() in AUDIO_TYPES]
-    if not found: raise AudioError(f'{folder}: no audio in this folder; known endings are {" ".join(AUDIO_TYPES)}')
+    folder, found = Path(folder), []
+    if not os.path.exists(folder): raise AudioError(f'{_shown(folder)}: no such folder')
+    if not os.path.isdir(folder): return [folder]
+    if is_run(folder): raise AudioError(f'{_shown(folder)}: is a run of celae, and no music; name the folder with the music')
+    for f in sorted(_files_below(folder)):
+        name, ending = _shown(f), f.suffix.lower()
+        if ending in OTHER_TYPES:
+            if not f.is_dir(): log.warning('%s: left out; convert it first, for example: ffmpeg -i in%s out.flac', name, ending)
+        elif ending not in AUDIO_TYPES: continue
+        elif not _is_text(f): log.warning('%s: left out; its name is no valid text, rename it', name)
+        elif not os.path.isfile(f): log.warning('%s: left out; it is not a file', name)
+        else: found.append(f)
+    if not found: raise AudioError(f'{_shown(folder)}: no audio in this folder; known endings are {" ".join(AUDIO_TYPES)}')
     return found
 
 # %% ../nbs/00_data.ipynb #70c8fe54
 def _clips_of(path, root):
-    "Rows of the clip table for one file, from its header alone."
+    "Rows of the clip table for one file, without decoding it."
     with open_audio(path) as f: total = int(f.frames * SR / f.samplerate)
     inner = path.relative_to(root) if path != root else Path(path.name)
     n_clips = total // CLIP_SAMPLES + (total % CLIP_SAMPLES >= CLIP_SAMPLES / 2)
@@ -623,9 +646,9 @@ def list_clips(
         try: clips = _clips_of(path, folder)
         except AudioError as e: log.warning('%s', e)
         else:
-            if not clips: log.warning('%s: left out; shorter than half a clip (2.5 s)', path)
+            if not clips: log.warning('%s: left out; shorter than half a clip (2.5 s)', _shown(path))
             rows += clips
-    if not rows: raise AudioError(f'{folder}: none of its {len(files)} audio files can be used (the reasons stand above)')
+    if not rows: raise AudioError(f'{_shown(folder)}: none of its {len(files)} audio files can be used (the reasons stand above)')
     return pd.DataFrame(rows)
 
 # %% ../nbs/00_data.ipynb #0e9784d5
@@ -678,19 +701,46 @@ def split_gtzan(
     return check_splits(clips[clips.split.notna()].reset_index(drop=True))
 
 # %% ../nbs/00_data.ipynb #18323c4c
+def _read_csv(path):
+    "A table that somebody wrote by hand, or one line that says why it is none."
+    try:
+        if not os.path.isfile(path): raise OSError('it is not a file')
+        return pd.read_csv(path, encoding='utf-8-sig', dtype=dict(track=str, path=str))
+    except (OSError, ValueError) as e:
+        raise ValueError(f'{path}: cannot be read as a table, which has to be CSV in UTF-8 ({" ".join(str(e).split())})') from None
+
 def split_listed(
     clips: pd.DataFrame,  # table of clips
     path: str | Path,     # CSV with `track` (path below the root) and `split` (train, valid or test)
 ) -> pd.DataFrame:        # those of the listed tracks, with `split` and what else the list says
     "Apply a list of tracks and splits."
-    listed = pd.read_csv(path)
+    listed = _read_csv(path)
     if not {'track', 'split'} <= set(listed) or not set(listed.split) <= {'train', 'valid', 'test'}:
         raise ValueError(f'{path}: has to have the columns track and split, with train, valid or test in the latter')
+    n_splits = listed.groupby('track').split.nunique()
+    if (n_splits > 1).any(): raise LeakError(f'{path}: {n_splits.idxmax()} is listed in more than one split')
     left_out = sorted(set(clips.track) - set(listed.track))
     if left_out: log.warning('%s: does not list %d tracks, which are left out; the first is %s', path, len(left_out), left_out[0])
-    return check_splits(clips.merge(listed.drop_duplicates('track'), on='track'))
+    return check_splits(clips.merge(listed.drop_duplicates('track'), on='track', suffixes=('', '_listed')))
 
 # %% ../nbs/00_data.ipynb #de4c139e
+def join_factors(
+    clips: pd.DataFrame,  # table of clips
+    path: str | Path,     # CSV with `path` or `track` (path below the root), and facts about the tracks
+) -> pd.DataFrame:        # the table with the facts; missing where a track is not listed
+    "Add what is known of the tracks."
+    facts = _read_csv(path)
+    if 'path' in facts: facts = facts.drop(columns='track', errors='ignore').rename(columns={'path': 'track'})
+    if 'track' not in facts: raise ValueError(f'{path}: has to have the column path')
+    twice = facts.track[facts.track.duplicated()]
+    if len(twice): log.warning('%s: lists %s more than once; the first line counts', path, ', '.join(map(_shown, twice.unique()[:5])))
+    numbers = facts.select_dtypes('number')
+    endless = numbers.columns[np.isinf(numbers).any()].tolist()
+    if endless: log.warning('%s: has infinite numbers in %s; they are read as missing', path, ', '.join(endless))
+    facts = facts.dropna(subset='track').drop_duplicates('track').replace([np.inf, -np.inf], np.nan)
+    return clips.merge(facts, how='left', on='track', suffixes=('', '_factor'))
+
+# %% ../nbs/00_data.ipynb #bbfc7e31
 def clip_table(
     folder: str | Path,            # root of a music collection
     max_clips: int | None = None,  # thin to about so many clips, label by label; None: all
@@ -698,19 +748,19 @@ def clip_table(
     seed: int = 0,                 # decides the split and the choice of clips
 ) -> pd.DataFrame:                 # one row a clip, with `split`
     "List, split and thin the clips of a folder; GTZAN gets its fault-filtered split, and a folder with a `splits.csv` the one that it lists."
+    if max_clips is not None and not max_clips >= 1: raise ValueError(f'max_clips is {max_clips}, but has to be 1 or more')
     gtzan = gtzan_root(folder)
     root = Path(gtzan or folder)
     clips = list_clips(root)
     if gtzan: clips = split_gtzan(clips)
     elif (root/'splits.csv').exists(): clips = split_listed(clips, root/'splits.csv')
     else: clips = split_clips(clips, by=by, seed=seed)
+    if not len(clips): raise AudioError(f'{_shown(root)}: none of its tracks is in its list of splits')
     if max_clips and len(clips) > max_clips:
         parts = clips.sample(frac=1, random_state=seed).groupby(['label', 'split'])['path']
         keep = parts.cumcount() < np.ceil(parts.transform('size') * max_clips / len(clips))
         clips = clips.loc[keep.index[keep]]
-    if (root/'factors.csv').exists():
-        factors = pd.read_csv(root/'factors.csv').rename(columns={'path': 'track'})
-        clips = clips.merge(factors, how='left', on='track', suffixes=('', '_factor'))
+    if (root/'factors.csv').exists(): clips = join_factors(clips, root/'factors.csv')
     return clips.sort_values(['track', 'start']).reset_index(drop=True)
 
 # %% ../nbs/00_data.ipynb #867d7037
@@ -727,10 +777,21 @@ def cache_folder() -> Path:  # such as ~/.cache/celae
     import pooch
     return Path(pooch.os_cache('celae'))
 
+def cache_files(
+    folder: str | Path,  # a cache folder
+) -> list[Path]:         # the files in it that `cache_clips` wrote, sorted
+    "List the decoded clips in a folder, by their exact names; nothing else in it is ours."
+    ours = re.compile(r'(\.[0-9]+-)?clips-[0-9a-f]{12}\.(npy|parquet|part|journal|lock)')
+    if not os.path.isdir(folder): return []
+    return sorted(Path(f) for f in os.scandir(folder) if ours.fullmatch(f.name) and f.is_file(follow_symlinks=False))
+
 def _fingerprint(clips):
     "Twelve letters that change with the table, the format or any of the files."
-    stats = {p: (s.st_size, s.st_mtime_ns) for p in clips.path.unique() for s in [os.stat(p)]}
-    text = json.dumps(['v3', SR, CLIP_SAMPLES, clips[['path', 'start', 'n_samples']].to_numpy().tolist(), stats], default=str)
+    def stat(path):
+        try: return (s := os.stat(path)).st_size, s.st_mtime_ns
+        except OSError: return None                                # it is gone, which is said where it is decoded
+    stats = {path: stat(path) for path in clips.path.unique()}
+    text = json.dumps(['v4', SR, CLIP_SAMPLES, clips[['path', 'start', 'n_samples']].to_numpy().tolist(), stats], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 # %% ../nbs/00_data.ipynb #bfadbe78
@@ -748,11 +809,11 @@ def _decode_track(rows, out):
             continue
         for row, clip in rows.iloc[run].iterrows():
             part = wav[clip.start - first.start:][:clip.n_samples]
-            if len(part) < clip.n_samples / 2: return good, f'{path}: left out from {clip.start / SR:.0f} s on; the file ends before its header says'
+            if len(part) < clip.n_samples / 2: return good, f'{_shown(path)}: left out from {clip.start / SR:.0f} s on; the file ends before its header says'
             if np.sqrt(np.mean(part**2)) < 10**(SILENCE_DB / 20): continue
             out[row, :len(part)] = np.round(part * 32767)
             good.append(row)
-    return good, '' if good else f'{path}: left out; it is silent'
+    return good, '' if good else f'{_shown(path)}: left out; it is silent'
 
 def _reserve(path, shape):
     "Make an empty array of clips on disk, or say at once that there is no room for it."
@@ -764,14 +825,30 @@ def _reserve(path, shape):
         if hasattr(os, 'posix_fallocate'):                     # nobody else can fill the disk meanwhile
             with open(part, 'r+b') as f: os.posix_fallocate(f.fileno(), 0, part.stat().st_size)
 
+def _open_clips(path, n_clips):
+    "Decoded clips that are all there, or None."
+    try: wavs = np.load(path, mmap_mode='r')
+    except (OSError, ValueError, EOFError): return None
+    return wavs if (wavs.shape, wavs.dtype) == ((n_clips, CLIP_SAMPLES), np.int16) else None
+
+def _read_journal(path, tracks):
+    "The lines of a journal, without those that were cut off or damaged."
+    lines = []
+    for line in path.read_text(errors='replace').splitlines() if path.exists() else []:
+        try: track, good, reason = line = json.loads(line)
+        except (ValueError, TypeError, RecursionError): continue
+        rows = set(tracks[track].index) if isinstance(track, str) and track in tracks else set()
+        if isinstance(good, list) and isinstance(reason, str) and rows and all(type(row) is int and row in rows for row in good): lines.append(line)
+    return list({line[0]: line for line in lines}.values())
+
 def _decode_all(clips, part, journal, workers):
     "Decode what `journal` does not say is in `part` already; gives a line for each track: its name, good rows, and why others are left out."
-    if not (journal.exists() and part.exists()):
+    if not journal.exists() or _open_clips(part, len(clips)) is None:
         _reserve(part, (len(clips), CLIP_SAMPLES))
         with write_whole(journal) as fresh: fresh.touch()
     out, tracks = np.load(part, mmap_mode='r+'), dict(list(clips.groupby('track')))
-    lines = [json.loads(line) for line in journal.read_text().splitlines(keepends=True) if line.endswith('\n')]
-    with write_whole(journal) as fresh: fresh.write_text(''.join(json.dumps(line) + '\n' for line in lines))   # without a line that was cut off
+    lines = _read_journal(journal, tracks)
+    with write_whole(journal) as fresh: fresh.write_text(''.join(json.dumps(line) + '\n' for line in lines))
     new, saved = [], time.monotonic()
     def work(track): return [track, *_decode_track(tracks[track], out)]
     def save():
@@ -796,6 +873,30 @@ def _decode_all(clips, part, journal, workers):
     return sorted(lines)
 
 # %% ../nbs/00_data.ipynb #42586f03
+def _cached(stem, clips):
+    "Rows that hold sound and all decoded clips, if both files are there and whole; otherwise None."
+    wavs = _open_clips(stem.with_suffix('.npy'), len(clips))
+    try: table = pd.read_parquet(stem.with_suffix('.parquet'), columns=['start', 'left_out'])
+    except Exception: return None                                 # a damaged table raises all kinds
+    if wavs is None or not np.array_equal(table.start, clips.start): return None
+    return np.flatnonzero(table.left_out == ''), wavs
+
+def _fill_cache(stem, clips, workers):
+    "Decode what is missing, in an order that a kill at any time leaves something to go on with."
+    wavs_file, table_file, part, journal = [stem.with_suffix(ending) for ending in ('.npy', '.parquet', '.part', '.journal')]
+    table_file.unlink(missing_ok=True)                            # it is not there, or it is damaged
+    tracks = dict(list(clips.groupby('track')))
+    lines = sorted(_read_journal(journal, tracks)) if _open_clips(wavs_file, len(clips)) is not None else []
+    if len(lines) < len(tracks):
+        wavs_file.unlink(missing_ok=True)
+        lines = _decode_all(clips, part, journal, workers)
+        with write_whole(journal) as whole: whole.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+        os.replace(part, wavs_file)
+    table = clips[['path', 'track', 'start', 'n_samples']].assign(left_out=clips.track.map({track: reason or 'silent' for track, _, reason in lines}))
+    table.loc[[row for _, good, _ in lines for row in good], 'left_out'] = ''
+    with write_whole(table_file) as whole: table.to_parquet(whole)
+    journal.unlink(missing_ok=True)
+
 def cache_clips(
     clips: pd.DataFrame,         # table of clips
     folder: str | Path | None = None,  # where to keep the decoded clips; None: the user's cache folder
@@ -805,22 +906,16 @@ def cache_clips(
     from filelock import FileLock
     clips = clips.reset_index(drop=True)                          # the table may be part of another
     stem = Path(folder or cache_folder())/f'clips-{_fingerprint(clips)}'
-    wavs_file, table_file, part, journal = [stem.with_suffix(ending) for ending in ('.npy', '.parquet', '.part', '.journal')]
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(stem.with_suffix('.lock')):                     # a second process waits, and then finds all done
-        if not table_file.exists():
-            if not wavs_file.exists():
-                lines = _decode_all(clips, part, journal, workers or os.cpu_count())
-                with write_whole(journal) as whole: whole.write_text(''.join(json.dumps(line) + '\n' for line in lines))
-                os.replace(part, wavs_file)
-            lines = [json.loads(line) for line in journal.read_text().splitlines()]
-            table = clips[['path', 'track', 'start', 'n_samples']].assign(left_out=clips.track.map({track: reason or 'silent' for track, _, reason in lines}))
-            table.loc[[row for _, good, _ in lines for row in good], 'left_out'] = ''
-            with write_whole(table_file) as whole: table.to_parquet(whole)
-        journal.unlink(missing_ok=True)
-        good = np.flatnonzero(pd.read_parquet(table_file, columns=['left_out']).left_out == '')
+    done = None if stem.with_suffix('.journal').exists() else _cached(stem, clips)      # may be in a folder that is write-protected
+    if done is None:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(stem.with_suffix('.lock')):                 # a second process waits, and then finds all done
+            if _cached(stem, clips) is None: _fill_cache(stem, clips, workers or os.cpu_count())
+            stem.with_suffix('.journal').unlink(missing_ok=True)
+            done = _cached(stem, clips)
+    good, wavs = done
     if not len(good): raise AudioError('none of the clips holds sound (the reasons stand above)')
-    return clips.iloc[good].assign(row=good).reset_index(drop=True), np.load(wavs_file, mmap_mode='r')
+    return clips.iloc[good].assign(row=good).reset_index(drop=True), wavs
 
 # %% ../nbs/00_data.ipynb #34cff3f5
 class ClipDataset(torch.utils.data.Dataset):
