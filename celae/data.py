@@ -7,8 +7,8 @@ __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'SAVE_SECS', 'log', 'AUDIO_TYPES'
            'AUDIO_OUT', 'MAX_NAME', 'RATES', 'GTZAN_LABELS', 'AudioError', 'open_audio', 'read_audio', 'read_blocks',
            'output_path', 'write_whole', 'write_blocks', 'write_audio', 'as_numpy', 'plot_wave', 'plot_spec',
            'mp3_bytes', 'players_html', 'players', 'progress', 'is_run', 'find_audio', 'list_clips', 'LeakError',
-           'check_splits', 'split_clips', 'gtzan_root', 'split_gtzan', 'split_listed', 'clip_table', 'table_hash',
-           'cache_folder', 'cache_clips', 'ClipDataset', 'clip_tensor']
+           'check_splits', 'split_clips', 'gtzan_root', 'split_gtzan', 'split_listed', 'join_factors', 'clip_table',
+           'table_hash', 'cache_folder', 'cache_files', 'cache_clips', 'ClipDataset', 'clip_tensor']
 
 # %% ../nbs/00_data.ipynb #1acc4529
 import base64, hashlib, html, io, json, logging, mmap, os, re, shutil, struct, time, zlib
@@ -46,15 +46,15 @@ def _shown(path):
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
 # %% ../nbs/00_data.ipynb #cc565d80
-MP3_RATES = (44_100, 48_000, 32_000, 22_050, 24_000, 16_000, 11_025, 12_000, 8_000)     # of MPEG 1, 2 and 2.5, in Hz
-_KBITS = {(1, 1): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),      # (MPEG 1?, layer III?)
+MP3_RATES = (44_100, 48_000, 32_000, 22_050, 24_000, 16_000, 11_025, 12_000, 8_000)  # of MPEG 1, 2 and 2.5, in Hz
+_KBITS = {(1, 1): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # (MPEG 1?, layer III?)
           (1, 0): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
           (0, 1): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)}
 _KBITS[0, 0] = _KBITS[0, 1]
 
 def _mpeg_kind(head):
-    "Of a frame header (4 bytes): a pattern of headers of the same kind, bytes of a frame by its third byte, place of `Xing`."
-    version, layer, rate = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 2 & 3       # 3: MPEG 1; 1: layer III
+    "Of a frame header (4 bytes): pattern of its kind, bytes of a frame by its third byte, place of `Xing`."
+    version, layer, rate = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 2 & 3  # 3: MPEG 1; 1: layer III
     if head[0] != 255 or head[1] < 0xe0 or version == 1 or layer not in (1, 2) or rate == 3: return None, {}, 0
     hz, mono = MP3_RATES[{3: 0, 2: 3, 0: 6}[version] + rate], head[3] >> 6 == 3
     kbits, samples = _KBITS[version == 3, layer == 1], 576 if layer == 1 and version < 3 else 1152
@@ -67,9 +67,11 @@ def _mpeg_kind(head):
 def _skip_tag(data, at):
     "The byte after a tag (ID3, APE) that begins at `at`; `at` if none does."
     head = data[at:at + 32]
-    if head[:3] == b'ID3' and len(head) > 9: return at + 10 + sum((b & 127) << 7 * (3 - i) for i, b in enumerate(head[6:10]))
+    if head[:3] == b'ID3' and len(head) > 9:
+        return at + 10 + sum((b & 127) << 7 * (3 - i) for i, b in enumerate(head[6:10]))
     if head[:3] == b'TAG': return at + 128
-    if head[:8] == b'APETAGEX' and len(head) == 32: return at + 32 + struct.unpack('<I', head[12:16])[0] * (head[23] >> 5 & 1)
+    if head[:8] == b'APETAGEX' and len(head) == 32:
+        return at + 32 + int.from_bytes(head[12:16], 'little') * (head[23] >> 5 & 1)
     return at
 
 # %% ../nbs/00_data.ipynb #0753cba0
@@ -86,7 +88,7 @@ def _mp3_frames(data, at, kind, sizes, xing):
         elif (after := _skip_tag(data, at)) > at: at = after
         else:
             found = next((m.start() for m in kind.finditer(data, at + 1)
-                          if kind.match(data, m.start() + sizes[data[m.start() + 2]])), end)      # two in a row
+                          if kind.match(data, m.start() + sizes[data[m.start() + 2]])), end)  # two in a row
             lost, at = lost + found - at, found
     return ranges, n_frames, lost
 
@@ -96,18 +98,20 @@ def _mp3_links(data, at, name):
     at = found.start() if found else at
     head = data[at:at + 200]
     kind, sizes, xing = _mpeg_kind(head) if found and len(head) > 60 else (None, {}, 0)
-    if not kind: return None                                        # layer I, free format: as libsndfile will have it
+    if not kind: return None  # layer I, free format: as libsndfile will have it
     size, flags = sizes[head[2]], 0
-    if head[xing:xing + 4] in (b'Xing', b'Info'): flags, count, n_bytes = struct.unpack('>III', head[xing + 4:xing + 16])
+    if head[xing:xing + 4] in (b'Xing', b'Info'):
+        flags, count, n_bytes = struct.unpack('>III', head[xing + 4:xing + 16])
     end = len(data) - 128 * (data[-128:-125] == b'TAG')
-    if flags & 3 == 3 and count and abs(end - at - n_bytes) < 3000:                            # two frames at most
+    if flags & 3 == 3 and count and abs(end - at - n_bytes) < 3000:  # two frames at most
         second = sizes.get(data[min(at + size + 2, len(data) - 1)], 0)
         if head[xing:xing + 4] == b'Xing' or abs(n_bytes / count - second) < .02 * second: return None
     ranges, n_frames, lost = _mp3_frames(data, at, kind, sizes, xing)
     if not n_frames: return None
-    if lost > 4096: log.warning('%s: %s of its %s bytes are no sound of the kind it begins with; to repair it: ffmpeg -i',
-                                name, f'{lost:,}', f'{len(data):,}')
-    b = min(b for b in sizes if sizes[b] >= xing + 16)              # of the smallest frame that holds the count
+    if lost > 4096: log.warning('%s: %d of its %d bytes are no sound of the kind it begins with; '
+                                'to repair it: ffmpeg -i', name, lost, len(data))
+    if head[1] >> 1 & 3 == 2: return [[*map(tuple, ranges)]] if lost else None    # layer II knows no such header
+    b = min(b for b in sizes if sizes[b] >= xing + 16)  # of the smallest frame that holds the count
     info = (bytes([255, head[1] | 1, b, head[3]]) + bytes(xing - 4) + b'Info' +
             struct.pack('>III', 3, n_frames, sizes[b] + sum(b - a for a, b in ranges))).ljust(sizes[b], b'\0')
     return [[info, *map(tuple, ranges)]]
@@ -122,8 +126,8 @@ def _ogg_checksum(page):
 
 def _ogg_pages(data, at):
     "Whole pages: where each begins and ends, its flags, time, stream and number, and its first 16 bytes of content."
-    while (at := data.find(b'OggS', at)) >= 0:
-        first = at + 27 + data[at + 26] if at + 27 <= len(data) else len(data)
+    while 0 <= (at := data.find(b'OggS', at)) <= len(data) - 27:
+        first = at + 27 + data[at + 26]
         end = first + sum(data[at + 27:first])
         if end <= len(data) and _ogg_checksum(page := data[at:end]) == struct.unpack('<I', page[22:26])[0]:
             yield at, end, page[5], *struct.unpack('<qII', page[6:22]), data[first:first + 16]
@@ -133,18 +137,18 @@ def _ogg_pages(data, at):
 def _ogg_links(data, at, name):
     "Links of an Ogg file; None: it is one whole stream, or several at the same time."
     links, heads, kinds, audio, stream, last, gaps = [], [], [], False, None, 0, 0
-    for start, end, flags, time, serial, number, content in _ogg_pages(data, at):
+    for start, end, flags, place, serial, number, content in _ogg_pages(data, at):
         if flags & 2:                                                # a stream begins
             if heads and not audio: return None                      # beside another
             kinds.append(content[:10] if content[:4] == b'Opus' else content)
             heads, audio, stream = [(start, end)], False, serial
-        elif serial == stream and not audio and time == 0: heads.append((start, end))
+        elif serial == stream and not audio and place == 0: heads.append((start, end))
         elif serial == stream:
             if audio and number != (last + 1) % 2**32: gaps += 1
             if not audio or number != (last + 1) % 2**32: links.append([kinds[-1], *heads])
             audio = True
             links[-1].append((start, end))
-        last = number
+        if serial == stream: last = number
     if len(links) < 2: return None
     if len(links) > 1000: raise AudioError(f'{name}: damaged (it has {gaps} gaps)')
     if gaps: log.warning('%s: damaged; %d pieces of it are missing, what is left is joined', name, gaps)
@@ -153,8 +157,9 @@ def _ogg_links(data, at, name):
 def _alike(links, name):
     "Links as far as they are of the kind of the first; the kind is left out."
     same = [link[1:] for link in links if link[0] == links[0][0]]
-    if len(same) < len(links): log.warning('%s: %d of the %d files that were joined in it are left out, because their rate or number of channels '
-                                           'is another; to repair it: ffmpeg -i', name, len(links) - len(same), len(links))
+    if len(same) < len(links): log.warning('%s: %d of the %d files that were joined in it are left out, because their '
+                                           'rate or number of channels is another; to repair it: ffmpeg -i',
+                                           name, len(links) - len(same), len(links))
     return same
 
 # %% ../nbs/00_data.ipynb #cb69bdba
@@ -187,18 +192,19 @@ def _flac_frames(data, start, end, block):
 
 # %% ../nbs/00_data.ipynb #55fe4708
 def _flac_total(data, start, end):
-    "Samples that the header of a FLAC file at `start` claims, those that its last frame says, and whether the numbers grow."
+    "Samples that a FLAC's header claims, those that its last frame says, and whether the numbers grow."
     head = data[start:start + 42]
     block, claimed = int.from_bytes(head[8:10], 'big'), int.from_bytes(head[18:26], 'big') & (1 << 36) - 1
     window = max(1 << 17, 2 * int.from_bytes(head[15:18], 'big'))
     frames = list(_flac_frames(data, max(start, end - window), end, block))
     if not frames: real = 0
     elif frames[-1][2] == claimed: real = claimed
-    else:                                                        # if no frame is whole to the end, the last is cut off
-        real = next((stop for at, _, stop in frames[:-4:-1] if not _flac_checksum(data[at:end], _CRC16, 16)), frames[-1][1])
+    else:  # if no frame is whole to the end, the last is cut off
+        whole = (stop for at, _, stop in frames[:-4:-1] if not _flac_checksum(data[at:end], _CRC16, 16))
+        real = next(whole, frames[-1][1])
     places = [start + (end - start) * part // 8 for part in (1, 2, 4, 6)]
-    probes = [next((first for _, first, _ in _flac_frames(data, at, min(at + window, end), block)), None) for at in places]
-    probes = [p for p in probes if p is not None]
+    probes = [next(_flac_frames(data, at, min(at + window, end), block), None) for at in places]
+    probes = [frame[1] for frame in probes if frame]
     return claimed, real, all(a <= b for a, b in zip(probes, probes[1:])) and max(probes, default=0) < max(real, 1)
 
 def _flac_links(data, at, name):
@@ -211,28 +217,40 @@ def _flac_links(data, at, name):
     for start, stop in zip(starts, starts[1:] + [end]):
         (claimed, real, _), head = _flac_total(data, start, stop), data[start:start + 42]
         if not real: continue
-        if claimed > real: log.warning('%s: cut off; its header says %s samples, %s are there', name, f'{claimed:,}', f'{real:,}')
+        if claimed > real: log.warning('%s: cut off; its header says %d samples, %d are there', name, claimed, real)
         about = int.from_bytes(head[18:26], 'big')
-        new = head[:18] + (about >> 36 << 36 | real).to_bytes(8, 'big') + bytes(16)      # the checksum is of another length
+        new = head[:18] + (about >> 36 << 36 | real).to_bytes(8, 'big') + bytes(16)  # the checksum is of another length
         links.append([about >> 41, *([(start, stop)] if claimed == real else [new, (start + 42, stop)])])
     return _alike(links, name) if links else None
 
 # %% ../nbs/00_data.ipynb #b22dca1e
 MAX_SCAN = 1 << 30    # bytes; a larger file is believed
 
+def _stamp(path):
+    "What changes when a file does."
+    try: stat = os.stat(path)
+    except OSError: raise AudioError(f'{_shown(path)}: no such file any more') from None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
 @lru_cache(4096)
 def _links(path, *stamp):
-    "What a file is to be read from: a list of links, or None for the file as it is. `stamp` changes with the file."
+    "What a file is to be read from: a list of links, or None for the file as it is; `stamp` changes with it."
     with open(path, 'rb') as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = 0
         while data[at:at + 3] == b'ID3': at = _skip_tag(data, at)
-        find = {b'OggS': _ogg_links, b'fLaC': _flac_links}.get(data[at:at + 4], _mp3_links if data[at:at + 1] == b'\xff' or at else None)
+        is_mp3 = at or data[:1] == b'\xff'
+        find = {b'OggS': _ogg_links, b'fLaC': _flac_links}.get(data[at:at + 4], _mp3_links if is_mp3 else None)
         if not find: return None
         if len(data) < MAX_SCAN: return find(data, at, _shown(path))
     log.warning('%s: too large to be looked through; its header is believed', _shown(path))
 
+# %% ../nbs/00_data.ipynb #066efb99
 class _File(sf.SoundFile):
-    "An open sound file that is read on and on. soundfile seeks after each read, which an MP3 does not survive unchanged."
+    "A sound file that is only read on. soundfile seeks after each read, which changes what an MP3 gives."
+    def __init__(self, file):
+        super().__init__(file)
+        self.seek(0)                       # an Opus whose beginning is missing stands elsewhere
+
     def seekable(self): return False
 
 class _Joined:
@@ -257,18 +275,20 @@ class _Joined:
         self.at = int(self.starts[i + 1])
         return self.read(n_frames, **how)
 
+# %% ../nbs/00_data.ipynb #af5985ec
 def _opened(path):
     "The file as it is, or what its links make."
-    stat = os.stat(path)
-    links = _links(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    links = _links(str(path), *_stamp(path))
     if links is None and str(path).isprintable(): return _File(path)
     data, files = Path(path).read_bytes(), []
-    for link in links or [[(0, len(data))]]:
+    links = links or [[(0, len(data))]]
+    for link in links:
         part = b''.join(p if isinstance(p, bytes) else data[slice(*p)] for p in link)
         try: f = _File(io.BytesIO(part))
         except sf.LibsndfileError:
-            if not links or len(links) == 1: raise
-        else: files += [f] if len(links or '1') == 1 or f.frames <= 5000 * len(part) else []
+            if link is links[-1] and not files: raise
+        else: files += [f] if len(links) == 1 or f.frames <= 5000 * len(part) else []  # one page may know no time
+    if not files: raise sf.LibsndfileError(1, prefix='')
     return files[0] if len(files) == 1 else _Joined(files)
 
 # %% ../nbs/00_data.ipynb #d68fc633
@@ -280,21 +300,21 @@ def open_audio(
     try:
         if not path.exists(): raise AudioError(f'{name}: no such file')
         if not path.is_file(): raise AudioError(f'{name}: not a file')            # a pipe would wait for ever
-        with open(path, 'rb') as raw: n_bytes = os.fstat(raw.fileno()).st_size     # tells why it may not be read
+        with open(path, 'rb') as raw: n_bytes = os.fstat(raw.fileno()).st_size  # tells why it may not be read
         if n_bytes == 0: raise AudioError(f'{name}: the file is empty')
         f = _opened(path)
-        if f.format == 'RAW':                                         # a guess of libsndfile's from the ending
+        if f.format == 'RAW':  # a guess of libsndfile's from the ending
             f.close()
             raise sf.LibsndfileError(1, prefix='')
         if not 1000 <= f.samplerate <= 1e7: claim = f'{f.samplerate} samples a second'
         elif f.channels > 64: claim = f'{f.channels} channels'
-        elif f.frames > 5000 * n_bytes: claim = f'{f.frames / f.samplerate / 3600:,.0f} hours in {n_bytes:,} bytes'   # silence takes at least a byte for some hundred samples
+        elif f.frames > 5000 * n_bytes: claim = f'{f.frames / f.samplerate / 3600:,.0f} hours in {n_bytes:,} bytes'  # silence takes at least a byte for some hundred samples
         else: return f
         f.close()
         raise AudioError(f'{name}: damaged (its header claims {claim})')
     except (sf.LibsndfileError, OSError) as e:
         reason = str(getattr(e, 'error_string', None) or getattr(e, 'strerror', None) or e).strip().rstrip('.')
-        if 'does not exist' in reason: reason = 'no sound was found in it'         # what libsndfile says of an MP3 without frames
+        if 'does not exist' in reason: reason = 'no sound was found in it'  # what libsndfile says of an MP3 without frames
         hint = ('convert it first, for example: ffmpeg -i in.m4a out.flac' if path.suffix.lower() in OTHER_TYPES
                 else f'known formats are {" ".join(AUDIO_TYPES)}')
         raise AudioError(f'{name}: cannot be read as audio ({reason}); {hint}') from None
@@ -306,10 +326,10 @@ def _read(f, path, n_frames, start=None):
     try:
         if start is not None:
             start = min(start, stop)
-            skip = min(start, 16_384) if f.format in ('MP3', 'OGG') else 0        # lossy decoders take a moment to settle
+            skip = min(start, 16_384) if f.format in ('MP3', 'OGG') else 0  # lossy decoders take a moment to settle
             f.seek(start - skip)
         if n_frames >= 0: stop = min(stop, f.tell() + skip + n_frames)
-        while f.tell() < stop and (not parts or len(parts[-1])):                   # until nothing comes; a header may claim too much
+        while f.tell() < stop and (not parts or len(parts[-1])):  # until nothing comes; a header may claim too much
             parts.append(f.read(int(min(stop - f.tell(), 1 << 20)), dtype='float32', always_2d=True))
     except sf.LibsndfileError as e:
         raise AudioError(f'{_shown(path)}: damaged ({str(e.error_string).strip().rstrip(".")})') from None
@@ -334,8 +354,7 @@ def _mono_channel(path, *stamp):
 def _to_mono(wav, path):
     "Mix channels: (t, c) to (t, 1)."
     if wav.shape[1] == 1: return wav
-    stat = os.stat(path)
-    channel = _mono_channel(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    channel = _mono_channel(str(path), *_stamp(path))
     if channel is not None: return wav[:, channel:channel + 1]
     return sum(wav.T)[:, None] / np.float32(wav.shape[1])            # ten times as fast as a mean over rows
 
@@ -415,7 +434,8 @@ def write_whole(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{os.getpid()}-{path.name}')
     if len(os.fsencode(part.name)) > MAX_NAME:
-        part = part.with_name(f'.{os.getpid()}-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]}{path.suffix[-12:]}')
+        short = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+        part = path.with_name(f'.{os.getpid()}-{short}{path.suffix[-12:]}')
     try:
         yield part
         os.replace(part, path)
@@ -430,7 +450,8 @@ RATES = (8_000, 192_000)  # least and greatest rate of a file that is written, i
 def _to_write(path, block):
     "A block as frames (t, c), or an error if it is no sound."
     wav = np.asarray(block, np.float32)
-    if not np.isfinite(wav).all(): raise AudioError(f'{path}: not written; the sound has samples that are not numbers (NaN or infinite)')
+    if not np.isfinite(wav).all():
+        raise AudioError(f'{path}: not written; the sound has samples that are not numbers (NaN or infinite)')
     return wav.T
 
 def write_blocks(
@@ -451,7 +472,8 @@ def write_blocks(
     (fmt, subtype), first = kinds[ending], next(blocks, None)
     if first is None: raise AudioError(f'{path}: not written; there is no sound')
     if fmt == 'MP3' and (rate or sr) not in MP3_RATES:
-        raise AudioError(f'{path}: an MP3 cannot have {rate or sr} samples a second; choose from {" ".join(map(str, sorted(MP3_RATES)))}')
+        allowed = ' '.join(map(str, sorted(MP3_RATES)))
+        raise AudioError(f'{path}: an MP3 cannot have {rate or sr} samples a second; choose from {allowed}')
     rate = 48_000 if ending == '.opus' else rate or sr
     resampler = soxr.ResampleStream(sr, rate, len(first), 'float32') if rate != sr else None
     try:
@@ -566,7 +588,7 @@ def progress(
 ):                             # a tqdm bar, which yields the items
     "Go through `items` with a bar and the time left."
     from tqdm.auto import tqdm
-    in_jupyter = any(kind.__module__ == 'tqdm.notebook' for kind in tqdm.mro())   # elsewhere `disable=None` hides the bar where nobody is watching
+    in_jupyter = any(kind.__module__ == 'tqdm.notebook' for kind in tqdm.mro())  # elsewhere `disable=None` hides the bar where nobody is watching
     return tqdm(items, title, total, leave=False, delay=2, disable=False if in_jupyter else None, **settings)
 
 # %% ../nbs/00_data.ipynb #f5c612f7
@@ -585,27 +607,45 @@ def _is_text(path):
     try: return bool(str(path).encode())
     except UnicodeEncodeError: return False
 
+def _files_below(folder):
+    "The files below a folder, but for hidden ones and those of runs; a link to a folder elsewhere is followed once."
+    root, seen, todo = Path(os.path.realpath(folder)), set(), [str(folder)]
+    def failed(e): log.warning('%s: left out; it cannot be read (%s)', _shown(e.filename), e.strerror)
+    while todo:
+        for at, folders, names in os.walk(todo.pop(0), onerror=failed):
+            real = os.path.realpath(at)
+            new = real not in seen and not is_run(at)
+            folders[:] = sorted(name for name in folders if new and not name.startswith('.'))
+            if not new: continue
+            seen.add(real)
+            links = [os.path.join(at, name) for name in folders if os.path.islink(os.path.join(at, name))]
+            for link in links:                                    # later, and not back into the music
+                end = Path(os.path.realpath(link))
+                if not (end.is_relative_to(root) or root.is_relative_to(end)): todo.append(link)
+            yield from (Path(at)/name for name in [*folders, *names] if not name.startswith('.'))
+
 def find_audio(
     folder: str | Path,  # root of a music collection
 ) -> list[Path]:         # its audio files, sorted
     "List the audio files below a folder; files of kinds we cannot read are named in a warning."
-    folder = Path(folder)
-    if not folder.exists(): raise AudioError(f'{folder}: no such folder')
-    if folder.is_file(): return [folder]
-    entries = sorted(f for f in folder.rglob('*') if not f.name.startswith('.'))
-    for f in entries:
-        if f.suffix.lower() in OTHER_TYPES: log.warning('%s: left out; convert it first, for example: ffmpeg -i in%s out.flac', f, f.suffix)
-        elif f.suffix.lower() not in AUDIO_TYPES: continue
-        elif not _is_text(f): log.warning('%s: left out; its name is no valid text, rename it', ascii(str(f))[1:-1])
-        elif not f.is_file(): log.warning('%s: left out; it is not a file', f)
-    files = [f for f in entries if _is_text(f) and f.is_file()]
-    found = [f for f in files if f.suffix.lower() in AUDIO_TYPES]
-    if not found: raise AudioError(f'{folder}: no audio in this folder; known endings are {" ".join(AUDIO_TYPES)}')
+    folder, found = Path(folder), []
+    if not os.path.exists(folder): raise AudioError(f'{_shown(folder)}: no such folder')
+    if not os.path.isdir(folder): return [folder]
+    if is_run(folder): raise AudioError(f'{_shown(folder)}: is a run of celae, and no music; name the folder with the music')
+    for f in sorted(_files_below(folder)):
+        name, ending = _shown(f), f.suffix.lower()
+        if ending in OTHER_TYPES:
+            if not f.is_dir(): log.warning('%s: left out; convert it first, for example: ffmpeg -i in%s out.flac', name, ending)
+        elif ending not in AUDIO_TYPES: continue
+        elif not _is_text(f): log.warning('%s: left out; its name is no valid text, rename it', name)
+        elif not os.path.isfile(f): log.warning('%s: left out; it is not a file', name)
+        else: found.append(f)
+    if not found: raise AudioError(f'{_shown(folder)}: no audio in this folder; known endings are {" ".join(AUDIO_TYPES)}')
     return found
 
 # %% ../nbs/00_data.ipynb #70c8fe54
 def _clips_of(path, root):
-    "Rows of the clip table for one file, from its header alone."
+    "Rows of the clip table for one file, without decoding it."
     with open_audio(path) as f: total = int(f.frames * SR / f.samplerate)
     inner = path.relative_to(root) if path != root else Path(path.name)
     n_clips = total // CLIP_SAMPLES + (total % CLIP_SAMPLES >= CLIP_SAMPLES / 2)
@@ -623,9 +663,9 @@ def list_clips(
         try: clips = _clips_of(path, folder)
         except AudioError as e: log.warning('%s', e)
         else:
-            if not clips: log.warning('%s: left out; shorter than half a clip (2.5 s)', path)
+            if not clips: log.warning('%s: left out; shorter than half a clip (2.5 s)', _shown(path))
             rows += clips
-    if not rows: raise AudioError(f'{folder}: none of its {len(files)} audio files can be used (the reasons stand above)')
+    if not rows: raise AudioError(f'{_shown(folder)}: none of its {len(files)} audio files can be used (the reasons stand above)')
     return pd.DataFrame(rows)
 
 # %% ../nbs/00_data.ipynb #0e9784d5
@@ -678,19 +718,46 @@ def split_gtzan(
     return check_splits(clips[clips.split.notna()].reset_index(drop=True))
 
 # %% ../nbs/00_data.ipynb #18323c4c
+def _read_csv(path):
+    "A table that somebody wrote by hand, or one line that says why it is none."
+    try:
+        if not os.path.isfile(path): raise OSError('it is not a file')
+        return pd.read_csv(path, encoding='utf-8-sig', dtype=dict(track=str, path=str))
+    except (OSError, ValueError) as e:
+        raise ValueError(f'{path}: cannot be read as a table, which has to be CSV in UTF-8 ({" ".join(str(e).split())})') from None
+
 def split_listed(
     clips: pd.DataFrame,  # table of clips
     path: str | Path,     # CSV with `track` (path below the root) and `split` (train, valid or test)
 ) -> pd.DataFrame:        # those of the listed tracks, with `split` and what else the list says
     "Apply a list of tracks and splits."
-    listed = pd.read_csv(path)
+    listed = _read_csv(path)
     if not {'track', 'split'} <= set(listed) or not set(listed.split) <= {'train', 'valid', 'test'}:
         raise ValueError(f'{path}: has to have the columns track and split, with train, valid or test in the latter')
+    n_splits = listed.groupby('track').split.nunique()
+    if (n_splits > 1).any(): raise LeakError(f'{path}: {n_splits.idxmax()} is listed in more than one split')
     left_out = sorted(set(clips.track) - set(listed.track))
     if left_out: log.warning('%s: does not list %d tracks, which are left out; the first is %s', path, len(left_out), left_out[0])
-    return check_splits(clips.merge(listed.drop_duplicates('track'), on='track'))
+    return check_splits(clips.merge(listed.drop_duplicates('track'), on='track', suffixes=('', '_listed')))
 
 # %% ../nbs/00_data.ipynb #de4c139e
+def join_factors(
+    clips: pd.DataFrame,  # table of clips
+    path: str | Path,     # CSV with `path` or `track` (path below the root), and facts about the tracks
+) -> pd.DataFrame:        # the table with the facts; missing where a track is not listed
+    "Add what is known of the tracks."
+    facts = _read_csv(path)
+    if 'path' in facts: facts = facts.drop(columns='track', errors='ignore').rename(columns={'path': 'track'})
+    if 'track' not in facts: raise ValueError(f'{path}: has to have the column path')
+    twice = facts.track[facts.track.duplicated()]
+    if len(twice): log.warning('%s: lists %s more than once; the first line counts', path, ', '.join(map(_shown, twice.unique()[:5])))
+    numbers = facts.select_dtypes('number')
+    endless = numbers.columns[np.isinf(numbers).any()].tolist()
+    if endless: log.warning('%s: has infinite numbers in %s; they are read as missing', path, ', '.join(endless))
+    facts = facts.dropna(subset='track').drop_duplicates('track').replace([np.inf, -np.inf], np.nan)
+    return clips.merge(facts, how='left', on='track', suffixes=('', '_factor'))
+
+# %% ../nbs/00_data.ipynb #bbfc7e31
 def clip_table(
     folder: str | Path,            # root of a music collection
     max_clips: int | None = None,  # thin to about so many clips, label by label; None: all
@@ -698,19 +765,19 @@ def clip_table(
     seed: int = 0,                 # decides the split and the choice of clips
 ) -> pd.DataFrame:                 # one row a clip, with `split`
     "List, split and thin the clips of a folder; GTZAN gets its fault-filtered split, and a folder with a `splits.csv` the one that it lists."
+    if max_clips is not None and not max_clips >= 1: raise ValueError(f'max_clips is {max_clips}, but has to be 1 or more')
     gtzan = gtzan_root(folder)
     root = Path(gtzan or folder)
     clips = list_clips(root)
     if gtzan: clips = split_gtzan(clips)
     elif (root/'splits.csv').exists(): clips = split_listed(clips, root/'splits.csv')
     else: clips = split_clips(clips, by=by, seed=seed)
+    if not len(clips): raise AudioError(f'{_shown(root)}: none of its tracks is in its list of splits')
     if max_clips and len(clips) > max_clips:
         parts = clips.sample(frac=1, random_state=seed).groupby(['label', 'split'])['path']
         keep = parts.cumcount() < np.ceil(parts.transform('size') * max_clips / len(clips))
         clips = clips.loc[keep.index[keep]]
-    if (root/'factors.csv').exists():
-        factors = pd.read_csv(root/'factors.csv').rename(columns={'path': 'track'})
-        clips = clips.merge(factors, how='left', on='track', suffixes=('', '_factor'))
+    if (root/'factors.csv').exists(): clips = join_factors(clips, root/'factors.csv')
     return clips.sort_values(['track', 'start']).reset_index(drop=True)
 
 # %% ../nbs/00_data.ipynb #867d7037
@@ -727,10 +794,21 @@ def cache_folder() -> Path:  # such as ~/.cache/celae
     import pooch
     return Path(pooch.os_cache('celae'))
 
+def cache_files(
+    folder: str | Path,  # a cache folder
+) -> list[Path]:         # the files in it that `cache_clips` wrote, sorted
+    "List the decoded clips in a folder, by their exact names; nothing else in it is ours."
+    ours = re.compile(r'(\.[0-9]+-)?clips-[0-9a-f]{12}\.(npy|parquet|part|journal|lock)')
+    if not os.path.isdir(folder): return []
+    return sorted(Path(f) for f in os.scandir(folder) if ours.fullmatch(f.name) and f.is_file(follow_symlinks=False))
+
 def _fingerprint(clips):
     "Twelve letters that change with the table, the format or any of the files."
-    stats = {p: (s.st_size, s.st_mtime_ns) for p in clips.path.unique() for s in [os.stat(p)]}
-    text = json.dumps(['v3', SR, CLIP_SAMPLES, clips[['path', 'start', 'n_samples']].to_numpy().tolist(), stats], default=str)
+    def stat(path):
+        try: return (s := os.stat(path)).st_size, s.st_mtime_ns
+        except OSError: return None  # it is gone, which is said where it is decoded
+    stats = {path: stat(path) for path in clips.path.unique()}
+    text = json.dumps(['v4', SR, CLIP_SAMPLES, clips[['path', 'start', 'n_samples']].to_numpy().tolist(), stats], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 # %% ../nbs/00_data.ipynb #bfadbe78
@@ -748,11 +826,11 @@ def _decode_track(rows, out):
             continue
         for row, clip in rows.iloc[run].iterrows():
             part = wav[clip.start - first.start:][:clip.n_samples]
-            if len(part) < clip.n_samples / 2: return good, f'{path}: left out from {clip.start / SR:.0f} s on; the file ends before its header says'
+            if len(part) < clip.n_samples / 2: return good, f'{_shown(path)}: left out from {clip.start / SR:.0f} s on; the file ends before its header says'
             if np.sqrt(np.mean(part**2)) < 10**(SILENCE_DB / 20): continue
             out[row, :len(part)] = np.round(part * 32767)
             good.append(row)
-    return good, '' if good else f'{path}: left out; it is silent'
+    return good, '' if good else f'{_shown(path)}: left out; it is silent'
 
 def _reserve(path, shape):
     "Make an empty array of clips on disk, or say at once that there is no room for it."
@@ -764,14 +842,30 @@ def _reserve(path, shape):
         if hasattr(os, 'posix_fallocate'):                     # nobody else can fill the disk meanwhile
             with open(part, 'r+b') as f: os.posix_fallocate(f.fileno(), 0, part.stat().st_size)
 
+def _open_clips(path, n_clips):
+    "Decoded clips that are all there, or None."
+    try: wavs = np.load(path, mmap_mode='r')
+    except (OSError, ValueError, EOFError): return None
+    return wavs if (wavs.shape, wavs.dtype) == ((n_clips, CLIP_SAMPLES), np.int16) else None
+
+def _read_journal(path, tracks):
+    "The lines of a journal, without those that were cut off or damaged."
+    lines = []
+    for line in path.read_text(errors='replace').splitlines() if path.exists() else []:
+        try: track, good, reason = line = json.loads(line)
+        except (ValueError, TypeError, RecursionError): continue
+        rows = set(tracks[track].index) if isinstance(track, str) and track in tracks else set()
+        if isinstance(good, list) and isinstance(reason, str) and rows and all(type(row) is int and row in rows for row in good): lines.append(line)
+    return list({line[0]: line for line in lines}.values())
+
 def _decode_all(clips, part, journal, workers):
     "Decode what `journal` does not say is in `part` already; gives a line for each track: its name, good rows, and why others are left out."
-    if not (journal.exists() and part.exists()):
+    if not journal.exists() or _open_clips(part, len(clips)) is None:
         _reserve(part, (len(clips), CLIP_SAMPLES))
         with write_whole(journal) as fresh: fresh.touch()
     out, tracks = np.load(part, mmap_mode='r+'), dict(list(clips.groupby('track')))
-    lines = [json.loads(line) for line in journal.read_text().splitlines(keepends=True) if line.endswith('\n')]
-    with write_whole(journal) as fresh: fresh.write_text(''.join(json.dumps(line) + '\n' for line in lines))   # without a line that was cut off
+    lines = _read_journal(journal, tracks)
+    with write_whole(journal) as fresh: fresh.write_text(''.join(json.dumps(line) + '\n' for line in lines))
     new, saved = [], time.monotonic()
     def work(track): return [track, *_decode_track(tracks[track], out)]
     def save():
@@ -796,6 +890,30 @@ def _decode_all(clips, part, journal, workers):
     return sorted(lines)
 
 # %% ../nbs/00_data.ipynb #42586f03
+def _cached(stem, clips):
+    "Rows that hold sound and all decoded clips, if both files are there and whole; otherwise None."
+    wavs = _open_clips(stem.with_suffix('.npy'), len(clips))
+    try: table = pd.read_parquet(stem.with_suffix('.parquet'), columns=['start', 'left_out'])
+    except Exception: return None                                 # a damaged table raises all kinds
+    if wavs is None or not np.array_equal(table.start, clips.start): return None
+    return np.flatnonzero(table.left_out == ''), wavs
+
+def _fill_cache(stem, clips, workers):
+    "Decode what is missing, in an order that a kill at any time leaves something to go on with."
+    wavs_file, table_file, part, journal = [stem.with_suffix(ending) for ending in ('.npy', '.parquet', '.part', '.journal')]
+    table_file.unlink(missing_ok=True)                            # it is not there, or it is damaged
+    tracks = dict(list(clips.groupby('track')))
+    lines = sorted(_read_journal(journal, tracks)) if _open_clips(wavs_file, len(clips)) is not None else []
+    if len(lines) < len(tracks):
+        wavs_file.unlink(missing_ok=True)
+        lines = _decode_all(clips, part, journal, workers)
+        with write_whole(journal) as whole: whole.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+        os.replace(part, wavs_file)
+    table = clips[['path', 'track', 'start', 'n_samples']].assign(left_out=clips.track.map({track: reason or 'silent' for track, _, reason in lines}))
+    table.loc[[row for _, good, _ in lines for row in good], 'left_out'] = ''
+    with write_whole(table_file) as whole: table.to_parquet(whole)
+    journal.unlink(missing_ok=True)
+
 def cache_clips(
     clips: pd.DataFrame,         # table of clips
     folder: str | Path | None = None,  # where to keep the decoded clips; None: the user's cache folder
@@ -805,22 +923,16 @@ def cache_clips(
     from filelock import FileLock
     clips = clips.reset_index(drop=True)                          # the table may be part of another
     stem = Path(folder or cache_folder())/f'clips-{_fingerprint(clips)}'
-    wavs_file, table_file, part, journal = [stem.with_suffix(ending) for ending in ('.npy', '.parquet', '.part', '.journal')]
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(stem.with_suffix('.lock')):                     # a second process waits, and then finds all done
-        if not table_file.exists():
-            if not wavs_file.exists():
-                lines = _decode_all(clips, part, journal, workers or os.cpu_count())
-                with write_whole(journal) as whole: whole.write_text(''.join(json.dumps(line) + '\n' for line in lines))
-                os.replace(part, wavs_file)
-            lines = [json.loads(line) for line in journal.read_text().splitlines()]
-            table = clips[['path', 'track', 'start', 'n_samples']].assign(left_out=clips.track.map({track: reason or 'silent' for track, _, reason in lines}))
-            table.loc[[row for _, good, _ in lines for row in good], 'left_out'] = ''
-            with write_whole(table_file) as whole: table.to_parquet(whole)
-        journal.unlink(missing_ok=True)
-        good = np.flatnonzero(pd.read_parquet(table_file, columns=['left_out']).left_out == '')
+    done = None if stem.with_suffix('.journal').exists() else _cached(stem, clips)  # may be in a folder that is write-protected
+    if done is None:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(stem.with_suffix('.lock')):  # a second process waits, and then finds all done
+            if _cached(stem, clips) is None: _fill_cache(stem, clips, workers or os.cpu_count())
+            stem.with_suffix('.journal').unlink(missing_ok=True)
+            done = _cached(stem, clips)
+    good, wavs = done
     if not len(good): raise AudioError('none of the clips holds sound (the reasons stand above)')
-    return clips.iloc[good].assign(row=good).reset_index(drop=True), np.load(wavs_file, mmap_mode='r')
+    return clips.iloc[good].assign(row=good).reset_index(drop=True), wavs
 
 # %% ../nbs/00_data.ipynb #34cff3f5
 class ClipDataset(torch.utils.data.Dataset):

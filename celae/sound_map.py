@@ -45,7 +45,12 @@ def _facts(clips):
     hidden = {'path', 'track', 'group', 'start', 'n_samples', 'row', 'label_factor', 'seed'}
     facts = clips[[name for name in clips if name not in hidden]]
     facts = facts[[name for name in facts if facts[name].nunique() > 1 and (name == 'label' or 'label' not in facts or not facts[name].equals(facts.label))]]
-    return facts.astype(object).where(facts.notna(), None)
+    return facts.astype(object).where(facts.notna() & ~facts.isin([np.inf, -np.inf]), None)     # JSON has no infinity
+
+def _json(data):
+    "JSON that may stand in a page, whatever names say."
+    def plain(v): return v.item() if isinstance(v, np.generic) else str(v)
+    return json.dumps(data, default=plain, allow_nan=False).replace('<', '\\u003c')         # all but ASCII is escaped as well
 
 def map_html(
     clips: pd.DataFrame,   # one row a clip: track, start, and what it may be coloured by
@@ -57,6 +62,8 @@ def map_html(
 ) -> str:                  # a page that needs nothing beside itself
     "Make the page of a map."
     def text(data): return base64.b64encode(data).decode()
+    def words(s): return html.escape(s.encode('utf-8', 'replace').decode())                # names of files need not be UTF-8
+    if not np.isfinite(points).all(): raise ValueError('points of the map contain NaN or infinity')
     spread = np.ptp(points, 0).max() or 1.
     points, known, rows = (points - points.mean(0)) / spread, _facts(clips), []
     for (_, clip), facts, point, others, (wav, copy) in zip(clips.iterrows(), known.to_dict('records'), points, near, sounds):
@@ -64,7 +71,7 @@ def map_html(
                          picture=text(thumbnail(wav)), sound=text(mp3_bytes(wav, small=True)), copy=text(mp3_bytes(copy, small=True))))
     data = dict(clips=rows, by=list(known) or ['track'], spacing=1 / len(clips)**.5)
     page = Template((files('celae')/'map.html').read_text())
-    return page.substitute(title=html.escape(title), note=html.escape(note), data=json.dumps(data, default=lambda v: v.item()).replace('<', '\\u003c'))
+    return page.substitute(title=words(title), note=words(note), data=_json(data))
 
 # %% ../nbs/03a_map.ipynb #5047df55
 def show_map(

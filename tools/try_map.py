@@ -95,6 +95,7 @@ if __name__ == '__main__':
             page.on('pageerror', lambda error, errors=errors: errors.append(str(error)))
             page.goto(args.page.resolve().as_uri())
             found[name] = use(page, touch)
+            check('no name of a clip has run as a script', page.evaluate("typeof ran === 'undefined' && document.scripts.length === 2 && !document.querySelector('[onerror]')"))
             check('no error in the console', not errors, errors)
             if args.picture: page.screenshot(path=args.picture.with_stem(f'{args.picture.stem}-{name}'))
         browser.close()
