@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'SAVE_SECS', 'log', 'AUDIO_TYPES', 'OTHER_TYPES', 'MP3_RATES', 'MAX_SCAN',
            'AUDIO_OUT', 'MAX_NAME', 'RATES', 'GTZAN_LABELS', 'AudioError', 'open_audio', 'read_audio', 'read_blocks',
-           'output_path', 'write_whole', 'write_blocks', 'write_audio', 'as_numpy', 'plot_wave', 'plot_spec',
-           'mp3_bytes', 'players_html', 'players', 'progress', 'is_run', 'find_audio', 'list_clips', 'LeakError',
-           'check_splits', 'split_clips', 'gtzan_root', 'split_gtzan', 'split_listed', 'join_factors', 'clip_table',
-           'table_hash', 'cache_folder', 'cache_files', 'cache_clips', 'ClipDataset', 'clip_tensor']
+           'output_path', 'atomic_write', 'write_blocks', 'write_audio', 'as_numpy', 'safe_level', 'progress', 'is_run',
+           'find_audio', 'list_clips', 'LeakError', 'check_splits', 'split_clips', 'gtzan_root', 'split_gtzan',
+           'split_listed', 'join_factors', 'clip_table', 'table_hash', 'cache_folder', 'cache_files', 'Clips',
+           'load_clips', 'ClipDataset']
 
 # %% ../nbs/00_data.ipynb #1acc4529
 import base64, hashlib, html, io, json, logging, mmap, os, re, shutil, struct, time, zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -426,7 +427,7 @@ def output_path(
 
 # %% ../nbs/00_data.ipynb #bbe8ab4a
 @contextmanager
-def write_whole(
+def atomic_write(
     path: str | Path,  # where the finished file shall be
 ):                     # yields the path of a temporary neighbour with the same ending
     "Write to a neighbour and move it into place at the end, so that no half-written file is ever seen."
@@ -477,7 +478,7 @@ def write_blocks(
     rate = 48_000 if ending == '.opus' else rate or sr
     resampler = soxr.ResampleStream(sr, rate, len(first), 'float32') if rate != sr else None
     try:
-        with write_whole(path) as part, sf.SoundFile(part, 'w', rate, len(first), subtype, format=fmt) as f:
+        with atomic_write(path) as part, sf.SoundFile(part, 'w', rate, len(first), subtype, format=fmt) as f:
             for block in chain([first], blocks):
                 wav = _to_write(path, block)
                 if resampler: wav = resampler.resample_chunk(np.ascontiguousarray(wav)).reshape(len(wav) and -1, len(first))
@@ -503,81 +504,15 @@ def as_numpy(
     if isinstance(wav, torch.Tensor): wav = wav.detach().float().cpu().numpy()
     return np.asarray(wav, np.float32).reshape(-1, np.shape(wav)[-1])[0]
 
-def plot_wave(
-    wav,          # sound: (c, t) or (t,), array or tensor
-    ax=None,      # matplotlib axis; None: a new one
-    title='',     # text above
-    sr: int = SR, # rate in Hz
-):                # the axis
-    "Draw a waveform over seconds."
-    import matplotlib.pyplot as plt
-    ax = ax or plt.subplots(figsize=(4, 1.6))[1]
-    wav = as_numpy(wav)
-    ax.plot(np.arange(len(wav)) / sr, wav, lw=.4)
-    ax.set(title=title, xlabel='time (s)', ylabel='amplitude', ylim=(-1, 1), xlim=(0, max(len(wav), 1) / sr))
-    return ax
-
-# %% ../nbs/00_data.ipynb #1cb710e4
-def plot_spec(
-    wav,               # sound: (c, t) or (t,), array or tensor
-    ax=None,           # matplotlib axis; None: a new one
-    title='',          # text above
-    sr: int = SR,      # rate in Hz
-    range_db: int = 80,  # what lies further under the loudest bin is black
-):                     # the axis
-    "Draw a spectrogram: seconds across, frequency on a log scale, level in dB under the loudest bin."
-    import matplotlib.pyplot as plt
-    ax = ax or plt.subplots(figsize=(4, 1.6))[1]
-    wav = torch.from_numpy(as_numpy(wav))
-    spec = torch.stft(wav, 2048, 512, window=torch.hann_window(2048), return_complex=True, pad_mode='constant').abs()
-    spec_db = 20 * (spec / spec.max().clamp_min(1e-5)).clamp_min(10**(-range_db / 20)).log10()
-    freqs = np.linspace(0, sr / 2, len(spec))
-    ax.pcolormesh(np.arange(spec.shape[1]) * 512 / sr, freqs[2:], spec_db[2:], cmap='magma', vmin=-range_db, vmax=0, rasterized=True)
-    ax.set(title=title, xlabel='time (s)', ylabel='frequency (Hz)', yscale='log')
-    ax.set_yticks([100, 1000, 10000], ['100', '1k', '10k'])
-    ax.minorticks_off()
-    return ax
-
 # %% ../nbs/00_data.ipynb #a420b2ff
-def mp3_bytes(
-    wav,           # sound: (c, t) or (t,), array or tensor
-    sr: int = SR,  # rate in Hz
-    small: bool = False,  # 3 kB a second instead of about 5?
-) -> bytes:        # an MP3 file; the same sound gives the same bytes
-    "Encode one channel as a small MP3."
-    buf = io.BytesIO()
-    how = dict(bitrate_mode='CONSTANT', compression_level=.9) if small else dict(bitrate_mode='VARIABLE', compression_level=.7)
-    sf.write(buf, as_numpy(wav).clip(-1, 1), sr, format='MP3', subtype='MPEG_LAYER_III', **how)
-    return buf.getvalue()
-
-# %% ../nbs/00_data.ipynb #a0ad2db2
-def players_html(
-    wavs: dict,           # caption -> sound (c, t) or (t,)
-    sr: int = SR,         # rate in Hz
-    secs: float = 3.,     # length at most
-    match: bool = True,   # bring all to the loudness of the first?
-) -> str:                 # HTML with the sounds inside
-    "A row of captioned players as HTML that needs nothing beside itself."
-    wavs = {name: as_numpy(wav)[:int(secs * sr)] for name, wav in wavs.items()}
-    rms = {name: np.sqrt(np.mean(wav**2)) + 1e-9 for name, wav in wavs.items()}
-    level = rms[next(iter(rms))]
-    cells = []
-    for name, wav in wavs.items():
-        if match: wav = wav * min(level / rms[name], .99 / (np.abs(wav).max() + 1e-9))
-        data = base64.b64encode(mp3_bytes(wav, sr)).decode()
-        cells.append(f'<figure style="margin:0;flex:1 1 180px;max-width:280px"><figcaption>{html.escape(name)}</figcaption>'
-                     f'<audio controls preload="metadata" style="width:100%" src="data:audio/mpeg;base64,{data}"></audio></figure>')
-    return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(cells)}</div>'
-
-def players(
-    wavs: dict,          # caption -> sound (c, t) or (t,)
-    sr: int = SR,        # rate in Hz
-    secs: float = 3.,    # length at most
-    match: bool = True,  # bring all to the loudness of the first?
-):                       # an object that Jupyter shows as a row of players
-    "Lay sounds side by side, each with its caption, to be compared by ear."
-    from IPython.display import HTML
-    return HTML(players_html(wavs, sr, secs, match))
+def safe_level(
+    wav,                      # sound, array or tensor
+    headroom_db: float = 1.,  # how far the highest peak has to stay under full scale
+):                            # the same, turned down if need be
+    "Turn sound down until its peak is `headroom_db` under full scale; never up. Refuse NaN and Inf."
+    peak = float(abs(wav).max())
+    if not np.isfinite(peak): raise ValueError('the sound holds NaN or Inf')
+    return wav * min(1., 10**(-headroom_db / 20) / max(peak, 1e-9))
 
 # %% ../nbs/00_data.ipynb #1e9c39c8
 def progress(
@@ -796,7 +731,7 @@ def cache_folder() -> Path:  # such as ~/.cache/celae
 
 def cache_files(
     folder: str | Path,  # a cache folder
-) -> list[Path]:         # the files in it that `cache_clips` wrote, sorted
+) -> list[Path]:         # the files in it that `load_clips` wrote, sorted
     "List the decoded clips in a folder, by their exact names; nothing else in it is ours."
     ours = re.compile(r'(\.[0-9]+-)?clips-[0-9a-f]{12}\.(npy|parquet|part|journal|lock)')
     if not os.path.isdir(folder): return []
@@ -837,7 +772,7 @@ def _reserve(path, shape):
     n_bytes, free = 2 * int(np.prod(shape)), shutil.disk_usage(path.parent).free
     if n_bytes > free: raise OSError(f'{path.parent}: {n_bytes / 1e9:.2f} GB are needed for the decoded clips and {free / 1e9:.2f} are free; '
                                      'name another folder with --cache, or take fewer with --max-clips')
-    with write_whole(path) as part:
+    with atomic_write(path) as part:
         np.lib.format.open_memmap(part, 'w+', np.int16, shape)
         if hasattr(os, 'posix_fallocate'):                     # nobody else can fill the disk meanwhile
             with open(part, 'r+b') as f: os.posix_fallocate(f.fileno(), 0, part.stat().st_size)
@@ -862,10 +797,10 @@ def _decode_all(clips, part, journal, workers):
     "Decode what `journal` does not say is in `part` already; gives a line for each track: its name, good rows, and why others are left out."
     if not journal.exists() or _open_clips(part, len(clips)) is None:
         _reserve(part, (len(clips), CLIP_SAMPLES))
-        with write_whole(journal) as fresh: fresh.touch()
+        with atomic_write(journal) as fresh: fresh.touch()
     out, tracks = np.load(part, mmap_mode='r+'), dict(list(clips.groupby('track')))
     lines = _read_journal(journal, tracks)
-    with write_whole(journal) as fresh: fresh.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    with atomic_write(journal) as fresh: fresh.write_text(''.join(json.dumps(line) + '\n' for line in lines))
     new, saved = [], time.monotonic()
     def work(track): return [track, *_decode_track(tracks[track], out)]
     def save():
@@ -907,44 +842,93 @@ def _fill_cache(stem, clips, workers):
     if len(lines) < len(tracks):
         wavs_file.unlink(missing_ok=True)
         lines = _decode_all(clips, part, journal, workers)
-        with write_whole(journal) as whole: whole.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+        with atomic_write(journal) as whole: whole.write_text(''.join(json.dumps(line) + '\n' for line in lines))
         os.replace(part, wavs_file)
     table = clips[['path', 'track', 'start', 'n_samples']].assign(left_out=clips.track.map({track: reason or 'silent' for track, _, reason in lines}))
     table.loc[[row for _, good, _ in lines for row in good], 'left_out'] = ''
-    with write_whole(table_file) as whole: table.to_parquet(whole)
+    with atomic_write(table_file) as whole: table.to_parquet(whole)
     journal.unlink(missing_ok=True)
 
-def cache_clips(
-    clips: pd.DataFrame,         # table of clips
-    folder: str | Path | None = None,  # where to keep the decoded clips; None: the user's cache folder
-    workers: int | None = None,  # threads that decode; None: as many as there are processors
-) -> tuple[pd.DataFrame, np.ndarray]:  # the clips that hold sound, with `row`; all clips (n_rows, 110250), int16, on disk
-    "Decode all clips once into a memory-mapped file, with a table beside it; unreadable or silent clips are named and left out."
+def _cache(clips, folder, workers):
+    "Decode all clips of a table, or find them decoded: the rows that hold sound, and the sound of all."
     from filelock import FileLock
-    clips = clips.reset_index(drop=True)                          # the table may be part of another
     stem = Path(folder or cache_folder())/f'clips-{_fingerprint(clips)}'
-    done = None if stem.with_suffix('.journal').exists() else _cached(stem, clips)  # may be in a folder that is write-protected
-    if done is None:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(stem.with_suffix('.lock')):  # a second process waits, and then finds all done
-            if _cached(stem, clips) is None: _fill_cache(stem, clips, workers or os.cpu_count())
-            stem.with_suffix('.journal').unlink(missing_ok=True)
-            done = _cached(stem, clips)
-    good, wavs = done
-    if not len(good): raise AudioError('none of the clips holds sound (the reasons stand above)')
-    return clips.iloc[good].assign(row=good).reset_index(drop=True), wavs
+    done = None if stem.with_suffix('.journal').exists() else _cached(stem, clips)      # may be in a folder that is write-protected
+    if done is not None: return done
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(stem.with_suffix('.lock')):                 # a second process waits, and then finds all done
+        if _cached(stem, clips) is None: _fill_cache(stem, clips, workers or os.cpu_count())
+        stem.with_suffix('.journal').unlink(missing_ok=True)
+        return _cached(stem, clips)
+
+# %% ../nbs/00_data.ipynb #16414453
+@dataclass(frozen=True)
+class Clips:
+    "A table of clips with their decoded sound."
+    table: pd.DataFrame   # one row a clip: path, track, group, label, start, n_samples, split, row (of `wavs`), and factors
+    wavs: np.ndarray      # decoded clips (n_rows, 110250), int16, memory-mapped
+
+    def __len__(self): return len(self.table)
+
+    def __getitem__(self,
+        rows,             # slice, positions, or a mask with one entry a clip
+    ) -> 'Clips':
+        "Some of the clips, in the order asked for."
+        table = self.table.iloc[rows] if isinstance(rows, slice) else self.table.iloc[np.arange(len(self))[np.asarray(rows)]]
+        return Clips(table.reset_index(drop=True), self.wavs)
+
+    @property
+    def labels(self): return self.table.label
+
+    @property
+    def tracks(self): return self.table.track
+
+    def split(self,
+        name: str,        # 'train', 'valid' or 'test'
+    ) -> 'Clips':
+        "The clips of one split; where there are none, all clips stand in, and a warning says so."
+        part = self[(self.table.split == name).to_numpy()]
+        if not len(part): log.warning('no %s clips, the collection has too few tracks: all its clips stand in for them', name)
+        return part if len(part) else self
+
+    def tensor(self) -> torch.Tensor:   # (b, 1, 110250) in [-1, 1]
+        "All of the clips as one batch."
+        return torch.from_numpy(self.wavs[self.table.row.to_numpy()].astype(np.float32) / 32767)[:, None]
+
+    def batches(self,
+        bs: int = 32,     # clips in a batch
+        title: str = '',  # words before a progress bar; empty: no bar
+    ):                    # yields tensors (b, 1, 110250)
+        "The clips batch by batch, in order."
+        starts = range(0, len(self), bs)
+        for i in progress(starts, title) if title else starts: yield self[i:i + bs].tensor()
+
+# %% ../nbs/00_data.ipynb #ab867617
+def load_clips(
+    music: str | Path | pd.DataFrame,   # root of a music collection, or a table from `clip_table`
+    cache: str | Path | None = None,    # where to keep the decoded clips; None: the user's cache folder
+    max_clips: int | None = None,       # thin to about so many clips, label by label; None: all
+    by: str = 'track',                  # what must not be in two splits: 'track' or 'group'
+    seed: int = 0,                      # decides the split and the choice of clips
+    workers: int | None = None,         # threads that decode; None: as many as there are processors
+) -> Clips:                             # those that hold sound
+    "List, split and decode the clips of a folder, once; unreadable or silent clips are named and left out."
+    table = music if isinstance(music, pd.DataFrame) else clip_table(music, max_clips, by, seed)
+    table = table.reset_index(drop=True)                          # it may be part of another
+    good, wavs = _cache(table, cache, workers)
+    if not len(good): raise AudioError('none of the clips holds sound (see the warnings)')
+    return Clips(table.iloc[good].assign(row=good).reset_index(drop=True), wavs)
 
 # %% ../nbs/00_data.ipynb #34cff3f5
 class ClipDataset(torch.utils.data.Dataset):
-    "Cached clips as float tensors `(1, t)` with the number of their label."
+    "Clips as float tensors `(1, t)` with the number of their label."
     def __init__(self,
-        clips: pd.DataFrame,  # table from `cache_clips`
-        wavs: np.ndarray,     # decoded clips, int16, from `cache_clips`
+        clips: Clips,             # from `load_clips`
         crop: int | None = None,  # samples to take from a random place of each clip; None: the whole clip
     ):
-        self.rows, self.wavs, self.crop = clips['row'].to_numpy(), wavs, crop
-        self.labels = sorted(clips.label.unique())
-        self.ys = clips.label.map({label: i for i, label in enumerate(self.labels)}).to_numpy()
+        self.rows, self.wavs, self.crop = clips.table.row.to_numpy(), clips.wavs, crop
+        self.label_names = sorted(clips.labels.unique())
+        self.ys = clips.labels.map({label: i for i, label in enumerate(self.label_names)}).to_numpy()
 
     def __len__(self): return len(self.rows)
 
@@ -952,11 +936,3 @@ class ClipDataset(torch.utils.data.Dataset):
         start = int(torch.randint(CLIP_SAMPLES - self.crop + 1, ())) if self.crop else 0
         wav = self.wavs[self.rows[i], start:start + (self.crop or CLIP_SAMPLES)]
         return torch.from_numpy(wav.astype(np.float32) / 32767)[None], int(self.ys[i])
-
-# %% ../nbs/00_data.ipynb #9fdf4534
-def clip_tensor(
-    clips: pd.DataFrame,  # rows to take, from `cache_clips`
-    wavs: np.ndarray,     # decoded clips, int16
-) -> torch.Tensor:        # sound (b, 1, 110250) in [-1, 1]
-    "The clips of a (small) table as one batch."
-    return torch.from_numpy(wavs[clips['row'].to_numpy()].astype(np.float32) / 32767)[:, None]

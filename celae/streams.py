@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 from .autoencoder import MusicAutoencoder, Size
-from .data import (AUDIO_OUT, CLIP_SAMPLES, RATES, SR, AudioError, write_whole as atomic_write, output_path, progress, read_blocks,
+from .data import (AUDIO_OUT, CLIP_SAMPLES, RATES, SR, AudioError, atomic_write, output_path, progress, read_blocks,
                         write_blocks)
 from .models import Codec, Latent, SparseSpectrum, check_number, model_hash, open_tensors, tensor_shapes
 from .references import mdct_frames
