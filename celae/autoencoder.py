@@ -268,6 +268,9 @@ class MusicAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         other._set_size(size)
         return other
 
+    @property
+    def family(self): return 'autoencoder' if self.size.detail else 'autoencoder without detail'
+
     def n_frames(self,
         n_samples: int,  # length of the sound
     ) -> int:

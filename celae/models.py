@@ -109,10 +109,16 @@ class Latent:
 # %% ../nbs/01_models.ipynb #a74e6300
 class Codec:
     "Sound to latent and back; the base of all models and reference codecs."
+    family: str                  # what tables and plots call it
     values_per_clip: int         # numbers that a 5 s clip becomes; 32 bits count as one
     frame: float | None = None   # samples from one frame of `z` to the next; None: sound is coded as a whole
     span: int = 1                # frames that are coded together; pieces begin at multiples of it
     reach: int = 0               # frames to either side that a frame of `z`, or of decoded sound, depends on
+
+    @property
+    def label(self) -> str:
+        "Name and size."
+        return f'{self.family} {self.values_per_clip}'
 
     def encode(self,
         wav: Tensor,                  # sound (b, 1, t) in [-1, 1]
@@ -162,6 +168,8 @@ def _soxr_resample(wav, n_samples):
 
 class Resampling(Codec):
     "Keep the sound at a lower sampling rate."
+    family = 'resampling'
+
     def __init__(self,
         values_per_clip: int = 11_025,  # samples kept of each 5 s clip
     ): self.values_per_clip = values_per_clip
@@ -207,11 +215,11 @@ class CELAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
 # %% ../nbs/01_models.ipynb #8f1711f9
 class CELAutoencoderLeakyReLU(CELAutoencoder):
     "The first model of 2024."
-    activation = nn.LeakyReLU
+    activation, family = nn.LeakyReLU, 'LeakyReLU'
 
 class CELAutoencoderSiLU(CELAutoencoder):
     "The second model of 2024, and the better one."
-    activation = nn.SiLU
+    activation, family = nn.SiLU, 'SiLU'
 
 # %% ../nbs/01_models.ipynb #28a2f841
 class ConvNeXtBlock(nn.Module):

@@ -78,7 +78,7 @@ def _largest(x, n): return x.topk(n, sorted=False).indices.sort().values   # whe
 
 class SparseMDCT(Codec):
     "The largest MDCT coefficients of the clip among its strongest bins, and a map of where they are."
-    reach = 1
+    family, reach = 'sparse MDCT', 1
 
     def __init__(self,
         values_per_clip: int = 11_025,  # size of the latent, the map included
@@ -116,6 +116,8 @@ class SparseMDCT(Codec):
 # %% ../nbs/01a_references.ipynb #88ca6fb5
 class PCACodec(Codec):
     "Each MDCT frame as its first principal components."
+    family = 'PCA of MDCT frames'
+
     def __init__(self,
         latent_dim: int = 51,   # components kept of each frame
         hop: int = 512,         # MDCT bins, and samples from frame to frame
@@ -141,6 +143,8 @@ class PCACodec(Codec):
 # %% ../nbs/01a_references.ipynb #f80f93b1
 class NoiseVocoder(Codec):
     "White noise through the clip's band envelopes."
+    family = 'noise vocoder'
+
     def __init__(self,
         n_bands: int = 32,   # equally wide on the mel scale
         hop: int = 1024,     # samples from one set of levels to the next
@@ -171,6 +175,8 @@ class NoiseVocoder(Codec):
 # %% ../nbs/01a_references.ipynb #48fb55b1
 class StandingNoise(NoiseVocoder):
     "Noise with the clip's mean spectrum, the same all the time."
+    family = 'standing noise'
+
     def __init__(self,
         hop: int = 1024,  # half of a frame in samples
         seed: int = 0,    # of the noise
