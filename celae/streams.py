@@ -9,9 +9,9 @@ __all__ = ['REACH', 'encode_file', 'decode_blocks', 'write_decoded']
 from pathlib import Path
 import numpy as np
 import torch
-from .data import CLIP_SAMPLES, SR, AudioError, progress, read_blocks, write_blocks
+from .data import AUDIO_OUT, CLIP_SAMPLES, RATES, SR, AudioError, output_path, progress, read_blocks, write_blocks
 from .hybrid import HybridAutoencoder
-from .models import CELAutoencoder, Codec, Latent, imdct, mdct, mdct_frames
+from .models import CELAutoencoder, Codec, Latent, check_latent, check_number, imdct, mdct, mdct_frames
 
 # %% ../nbs/01d_streams.ipynb #e636f4e3
 REACH = 10    # frames of `z` around a chunk that its network has to see
@@ -75,6 +75,39 @@ def encode_file(
     return Latent(torch.cat(zs, 2), torch.cat([level[:, 0].log(), *values, *bits], 1)), n_samples
 
 # %% ../nbs/01d_streams.ipynb #7e7fd629
+def _check_maps(sparse, values, bits):
+    "Refuse maps that do not say of each partial where it is."
+    bins, places = [part.sum(2) for part in bits.tensor_split([sparse.hop], 2)]
+    if not (bins == sparse.n_bins).all() or not (places == values.shape[2]).all():
+        raise ValueError('what the latent decodes to is no sound: its maps do not fit its partials')
+
+def _decoded(model, latent, n_samples, chunk_secs, title):
+    "Sound (b, 1, t) block by block, whatever it holds."
+    if isinstance(model, CELAutoencoder):
+        clips = max(1, round(chunk_secs * SR / CLIP_SAMPLES))
+        for i, z in enumerate(latent.z.split(clips * model.latent_size, 2)):
+            yield model.decode(Latent(z, latent.side), min(clips * CLIP_SAMPLES, n_samples - i * clips * CLIP_SAMPLES))
+        return
+    if not isinstance(model, HybridAutoencoder):
+        yield model.decode(latent, n_samples)
+        return
+    size, (n_frames, span, step) = model.size_of(latent), _frames(model, n_samples, chunk_secs)
+    sparse, gain = model.partials.get(size), latent.side[:, :1, None].exp()
+    if sparse:
+        values, bits = [part.unflatten(1, (-(-n_frames // span), -1)) for part in model.split_side(latent, n_samples)]
+        _check_maps(sparse, values, bits)
+    for start in progress(range(0, max(1, n_frames - 1), step), title):    # frame `i` begins what lies between sample `i * frame` and the next
+        first, last = max(0, start - REACH), min(n_frames, start + step + REACH + 1)
+        length = min(n_samples, (last - 1) * model.frame) - first * model.frame
+        if sparse:
+            maps = slice(first // span, -(-last // span))
+            coefs = sparse.place(values[:, maps], bits[:, maps])
+            tonal = imdct(coefs[..., first - first // span * span:][..., :last - first], length)
+        else: tonal = model.tones(latent.z[..., first:last], length, first)
+        wav = model.complete(latent.z[..., first:last], tonal, size) * gain
+        yield wav[..., (start - first) * model.frame:][..., :step * model.frame]
+
+# %% ../nbs/01d_streams.ipynb #8a79585c
 @torch.no_grad()
 def decode_blocks(
     model: Codec,             # the model that made the latent
@@ -84,28 +117,13 @@ def decode_blocks(
     title: str = 'decoding',  # words before the progress bar
 ):                            # yields sound (c, t), not yet clipped
     "Decode a latent minute by minute."
-    if isinstance(model, CELAutoencoder):
-        clips = max(1, round(chunk_secs * SR / CLIP_SAMPLES))
-        for i, z in enumerate(latent.z.split(clips * model.latent_size, 2)):
-            yield model.decode(Latent(z, latent.side), min(clips * CLIP_SAMPLES, n_samples - i * clips * CLIP_SAMPLES))[:, 0].numpy()
-        return
-    if not isinstance(model, HybridAutoencoder):
-        yield model.decode(latent, n_samples)[:, 0].numpy()
-        return
-    size, (n_frames, span, step) = model.size_of(latent), _frames(model, n_samples, chunk_secs)
-    sparse, gain = model.partials.get(size), latent.side[:, :1, None].exp()
-    if sparse: values, bits = [part.unflatten(1, (-(-n_frames // span), -1)) for part in model.split_side(latent, n_samples)]
-    for start in progress(range(0, max(1, n_frames - 1), step), title):              # frame `i` of `n_frames` begins what lies between sample `i * frame` and the next
-        first, last = max(0, start - REACH), min(n_frames, start + step + REACH + 1)
-        length = min(n_samples, (last - 1) * model.frame) - first * model.frame
-        if sparse:
-            maps = slice(first // span, -(-last // span))
-            coefs = sparse.place(values[:, maps], bits[:, maps])
-            tonal = imdct(coefs[..., first - first // span * span:][..., :last - first], length)
-        else: tonal = model.tones(latent.z[..., first:last], length, first)
-        wav = model.complete(latent.z[..., first:last], tonal, size) * gain
-        yield wav[:, 0, (start - first) * model.frame:][:, :step * model.frame].numpy()
+    check_latent(latent)
+    for wav in _decoded(model, latent, n_samples, chunk_secs, title):
+        if not wav.isfinite().all():
+            raise ValueError('what the latent decodes to is no sound: it has samples that are not numbers (NaN or infinite)')
+        yield wav[:, 0].cpu().numpy()
 
+# %% ../nbs/01d_streams.ipynb #c15ee58f
 def write_decoded(
     path: str | Path,     # file to write; its ending decides
     model: Codec,         # the model that made the latent
@@ -115,6 +133,9 @@ def write_decoded(
     headroom_db: float = 1.,  # how far the highest peak stays under full scale
 ) -> Path:                # the file
     "Decode a latent to a file; turned down as a whole where its peaks would clip."
-    peak = max(float(abs(wav).max()) for wav in decode_blocks(model, latent, n_samples, title='looking for peaks'))
+    output_path(path, overwrite=True, endings=AUDIO_OUT)      # a file that cannot be written is refused before the work
+    if rate is not None: check_number(f'{path}: the rate', rate, *RATES, whole=True)
+    try: peak = max(float(abs(wav).max()) for wav in decode_blocks(model, latent, n_samples, title='looking for peaks'))
+    except ValueError as e: raise ValueError(f'{path}: not written; {e}') from None
     gain = min(1., 10**(-headroom_db / 20) / max(peak, 1e-9))
     return write_blocks(path, (wav * gain for wav in decode_blocks(model, latent, n_samples, title=f'writing {Path(path).name}')), rate=rate)
