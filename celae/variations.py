@@ -12,7 +12,8 @@ import torch
 from .data import SR, AudioError, read_audio
 from .generation import LatentPrior, safe_level
 from .hybrid import HybridAutoencoder
-from .models import Latent
+from .models import Latent, check_number
+from .streams import decode_blocks
 
 # %% ../nbs/04c_variations.ipynb #125d0181
 def go_on(
@@ -25,6 +26,7 @@ def go_on(
 ) -> Latent:                   # z (1, d, n + n_frames), of which the first n are those of the clip
     "Go on where a clip ends."
     n = clip.z.shape[2]
+    check_number('n_frames', n_frames, 1, 50_000, whole=True)
     longer = clip._replace(z=torch.cat([clip.z, clip.z.new_zeros(*clip.z.shape[:2], n_frames)], 2))
     return prior.sample(label, 1, n + n_frames, seed, known=longer, keep=torch.arange(n + n_frames) < n, **how)
 
@@ -54,7 +56,6 @@ def vary(
     **how,                     # `guidance`, `n_steps` of `LatentPrior.sample`
 ) -> Latent:                   # the same shape
     "Send a clip some way into noise and lead it back."
-    if not 0 <= strength <= 1: raise ValueError(f'strength is {strength}, not between 0 and 1')
     return prior.sample(label, 1, clip.z.shape[2], seed, known=clip, strength=strength, **how)
 
 # %% ../nbs/04c_variations.ipynb #7c6998b0
@@ -63,16 +64,18 @@ def vary_file(
     prior: LatentPrior,          # from `fit_prior` or `load_prior`
     model: HybridAutoencoder,    # the model that the prior learned from
     path: str | Path,            # audio file, of which the first minute is used
-    secs: float = 0.,            # how long to go on after its end
+    secs: float = 0.,            # how long to go on after its end, up to an hour
     strength: float = 0.,        # how much of it to play as it might have been, see `vary`
     label: str | None = None,    # one of `prior.labels`; None: any
     seed: int = 0,               # the same seed makes the same sound
 ) -> np.ndarray:                 # sound (1, t) at 22 050 Hz
     "Vary a file, go on where it ends, or both."
     prior.check_codec(model)
+    check_number('secs', secs, 0, 3600)
+    check_number('strength', strength, 0, 1)
     wav = read_audio(path, n_samples=60 * SR)
     if wav.shape[1] < SR // 2: raise AudioError(f'{path}: shorter than half a second')
     latent, n_samples = model.encode(torch.from_numpy(wav)[None]), wav.shape[1] + round(secs * SR)
     if strength: latent = vary(prior, latent, strength, label, seed)
     if n_new := model.n_frames(n_samples) - latent.z.shape[2]: latent = go_on(prior, latent, n_new, label, seed)
-    return safe_level(model.decode(latent, n_samples)[0].numpy())
+    return safe_level(np.concatenate(list(decode_blocks(model, latent, n_samples, title='making sound')), 1))
