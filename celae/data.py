@@ -10,7 +10,7 @@ __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'SAVE_SECS', 'log', 'AUDIO_TYPES'
            'split_listed', 'join_factors', 'clip_table', 'table_hash', 'cache_folder', 'cache_files', 'Clips',
            'load_clips', 'ClipDataset']
 
-# %% ../nbs/00_data.ipynb #1acc4529
+# %% ../nbs/00_data.ipynb #899da18c
 import base64, hashlib, html, io, json, logging, mmap, os, re, shutil, struct, time, zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,18 +24,18 @@ import soundfile as sf
 import soxr
 import torch
 
-# %% ../nbs/00_data.ipynb #93f142ce
+# %% ../nbs/00_data.ipynb #49399ae7
 SR = 22_050             # samples a second
 CLIP_SAMPLES = 110_250  # samples in one clip: 5 s
 SILENCE_DB = -60        # RMS level under which a clip counts as silent, in dBFS
 SAVE_SECS = 5           # between two notes of what has been decoded
 log = logging.getLogger('celae')
 
-# %% ../nbs/00_data.ipynb #f6076952
+# %% ../nbs/00_data.ipynb #5b473359
 class AudioError(ValueError):
     "A file that cannot be used as audio; the message is one line that names it."
 
-# %% ../nbs/00_data.ipynb #3fed6997
+# %% ../nbs/00_data.ipynb #b0acc555
 AUDIO_TYPES = ('.wav', '.wave', '.flac', '.ogg', '.oga', '.opus', '.mp3', '.mp2', '.aif', '.aiff', '.aifc', '.au',
                '.snd', '.caf', '.w64', '.rf64')     # endings that are read
 OTHER_TYPES = ('.m4a', '.m4b', '.m4p', '.m4r', '.aac', '.mp4', '.mov', '.mkv', '.webm', '.mka', '.avi', '.3gp', '.wma',
@@ -46,7 +46,7 @@ def _shown(path):
     "A path as one line of text that can be printed anywhere: on Unix a name may be any bytes."
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
-# %% ../nbs/00_data.ipynb #cc565d80
+# %% ../nbs/00_data.ipynb #25f71fbb
 MP3_RATES = (44_100, 48_000, 32_000, 22_050, 24_000, 16_000, 11_025, 12_000, 8_000)  # of MPEG 1, 2 and 2.5, in Hz
 _KBITS = {(1, 1): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # (MPEG 1?, layer III?)
           (1, 0): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -75,7 +75,7 @@ def _skip_tag(data, at):
         return at + 32 + int.from_bytes(head[12:16], 'little') * (head[23] >> 5 & 1)
     return at
 
-# %% ../nbs/00_data.ipynb #0753cba0
+# %% ../nbs/00_data.ipynb #3021134a
 def _mp3_frames(data, at, kind, sizes, xing):
     "Ranges of the frames from byte `at` on, headers left out, their number, and how many bytes belong to none."
     ranges, n_frames, lost, end = [], 0, 0, len(data)
@@ -117,7 +117,7 @@ def _mp3_links(data, at, name):
             struct.pack('>III', 3, n_frames, sizes[b] + sum(b - a for a, b in ranges))).ljust(sizes[b], b'\0')
     return [[info, *map(tuple, ranges)]]
 
-# %% ../nbs/00_data.ipynb #49a6acf8
+# %% ../nbs/00_data.ipynb #a14cd6e2
 _MIRROR = bytes(int(f'{b:08b}'[::-1], 2) for b in range(256))
 
 def _ogg_checksum(page):
@@ -163,7 +163,7 @@ def _alike(links, name):
                                            name, len(links) - len(same), len(links))
     return same
 
-# %% ../nbs/00_data.ipynb #cb69bdba
+# %% ../nbs/00_data.ipynb #4efbd2df
 _CRC8, _CRC16 = [], []
 for _b in range(256):
     _x, _y = _b, _b << 8
@@ -191,7 +191,7 @@ def _flac_frames(data, start, end, block):
         first = number if head[1] & 1 else number * block
         yield at, first, first + length
 
-# %% ../nbs/00_data.ipynb #55fe4708
+# %% ../nbs/00_data.ipynb #3e658b0e
 def _flac_total(data, start, end):
     "Samples that a FLAC's header claims, those that its last frame says, and whether the numbers grow."
     head = data[start:start + 42]
@@ -224,7 +224,7 @@ def _flac_links(data, at, name):
         links.append([about >> 41, *([(start, stop)] if claimed == real else [new, (start + 42, stop)])])
     return _alike(links, name) if links else None
 
-# %% ../nbs/00_data.ipynb #b22dca1e
+# %% ../nbs/00_data.ipynb #6e1149a2
 MAX_SCAN = 1 << 30    # bytes; a larger file is believed
 
 def _stamp(path):
@@ -245,7 +245,7 @@ def _links(path, *stamp):
         if len(data) < MAX_SCAN: return find(data, at, _shown(path))
     log.warning('%s: too large to be looked through; its header is believed', _shown(path))
 
-# %% ../nbs/00_data.ipynb #066efb99
+# %% ../nbs/00_data.ipynb #9116565b
 class _File(sf.SoundFile):
     "A sound file that is only read on. soundfile seeks after each read, which changes what an MP3 gives."
     def __init__(self, file):
@@ -276,7 +276,7 @@ class _Joined:
         self.at = int(self.starts[i + 1])
         return self.read(n_frames, **how)
 
-# %% ../nbs/00_data.ipynb #af5985ec
+# %% ../nbs/00_data.ipynb #b19218f8
 def _opened(path):
     "The file as it is, or what its links make."
     links = _links(str(path), *_stamp(path))
@@ -292,7 +292,7 @@ def _opened(path):
     if not files: raise sf.LibsndfileError(1, prefix='')
     return files[0] if len(files) == 1 else _Joined(files)
 
-# %% ../nbs/00_data.ipynb #d68fc633
+# %% ../nbs/00_data.ipynb #a982fa23
 def open_audio(
     path: str | Path,  # audio file
 ) -> sf.SoundFile:     # opened for reading, to be used in a `with`; joined files read as one
@@ -320,7 +320,7 @@ def open_audio(
                 else f'known formats are {" ".join(AUDIO_TYPES)}')
         raise AudioError(f'{name}: cannot be read as audio ({reason}); {hint}') from None
 
-# %% ../nbs/00_data.ipynb #5ce695e6
+# %% ../nbs/00_data.ipynb #058b5e83
 def _read(f, path, n_frames, start=None):
     "Up to so many frames (t, c) of an open file, from frame `start` or where it stands; -1: all that are left."
     parts, skip, stop = [], 0, f.frames                         # `stop`: further on, a cut file is an error
@@ -359,7 +359,7 @@ def _to_mono(wav, path):
     if channel is not None: return wav[:, channel:channel + 1]
     return sum(wav.T)[:, None] / np.float32(wav.shape[1])            # ten times as fast as a mean over rows
 
-# %% ../nbs/00_data.ipynb #a359ff6a
+# %% ../nbs/00_data.ipynb #0155dd72
 def read_audio(
     path: str | Path,              # audio file: any rate, any number of channels
     sr: int = SR,                  # rate of the result in Hz
@@ -375,7 +375,7 @@ def read_audio(
     if rate != sr and len(wav): wav = soxr.resample(wav, rate, sr)
     return np.ascontiguousarray(wav.T[:, :n_samples]).clip(-1, 1)
 
-# %% ../nbs/00_data.ipynb #a12a3ec8
+# %% ../nbs/00_data.ipynb #5f8973eb
 def read_blocks(
     path: str | Path,      # audio file: any rate, any number of channels
     sr: int = SR,          # rate of the result in Hz
@@ -393,7 +393,7 @@ def read_blocks(
             if resampler: wav = resampler.resample_chunk(wav, last=last).reshape(-1, n_channels)
             if len(wav): yield np.ascontiguousarray(wav.T).clip(-1, 1)
 
-# %% ../nbs/00_data.ipynb #a4acfba6
+# %% ../nbs/00_data.ipynb #bb15ad12
 AUDIO_OUT = ('.wav', '.flac', '.ogg', '.opus', '.mp3')  # endings that can be written
 MAX_NAME = 255                                          # bytes in a file name, on all usual file systems
 
@@ -425,7 +425,7 @@ def output_path(
     if not os.access(folder, os.W_OK): raise ValueError(f'{path}: cannot be written, because {folder} is write-protected')
     return path
 
-# %% ../nbs/00_data.ipynb #bbe8ab4a
+# %% ../nbs/00_data.ipynb #0890fbaf
 @contextmanager
 def atomic_write(
     path: str | Path,  # where the finished file shall be
@@ -445,7 +445,7 @@ def atomic_write(
         raise
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/00_data.ipynb #0c76e86b
+# %% ../nbs/00_data.ipynb #03f4e43b
 RATES = (8_000, 192_000)  # least and greatest rate of a file that is written, in Hz
 
 def _to_write(path, block):
@@ -496,7 +496,7 @@ def write_audio(
     "Write sound to a file."
     return write_blocks(path, [np.atleast_2d(wav)], sr)
 
-# %% ../nbs/00_data.ipynb #007721d1
+# %% ../nbs/00_data.ipynb #a9af9dd4
 def as_numpy(
     wav,          # sound as tensor or array: (b, c, t), (c, t) or (t,)
 ) -> np.ndarray:  # first channel of the first clip: (t,)
@@ -504,7 +504,7 @@ def as_numpy(
     if isinstance(wav, torch.Tensor): wav = wav.detach().float().cpu().numpy()
     return np.asarray(wav, np.float32).reshape(-1, np.shape(wav)[-1])[0]
 
-# %% ../nbs/00_data.ipynb #a420b2ff
+# %% ../nbs/00_data.ipynb #32c0c36a
 def safe_level(
     wav,                      # sound, array or tensor
     headroom_db: float = 1.,  # how far the highest peak has to stay under full scale
@@ -514,7 +514,7 @@ def safe_level(
     if not np.isfinite(peak): raise ValueError('the sound holds NaN or Inf')
     return wav * min(1., 10**(-headroom_db / 20) / max(peak, 1e-9))
 
-# %% ../nbs/00_data.ipynb #1e9c39c8
+# %% ../nbs/00_data.ipynb #6c840516
 def progress(
     items=None,                # what to go through; None: a bar to be moved by hand with `update`
     title: str = '',           # words before the bar
@@ -526,7 +526,7 @@ def progress(
     in_jupyter = any(kind.__module__ == 'tqdm.notebook' for kind in tqdm.mro())  # elsewhere `disable=None` hides the bar where nobody is watching
     return tqdm(items, title, total, leave=False, delay=2, disable=False if in_jupyter else None, **settings)
 
-# %% ../nbs/00_data.ipynb #f5c612f7
+# %% ../nbs/00_data.ipynb #88c3ad9d
 def is_run(
     folder: str | Path,  # any folder
 ) -> bool:               # does it hold a run of celae?
@@ -536,7 +536,7 @@ def is_run(
     except (OSError, ValueError, RecursionError): return False
     return isinstance(settings, dict) and (settings.get('format') == 'celae run 1' or of_0_1 <= set(settings))
 
-# %% ../nbs/00_data.ipynb #fdb8f2e4
+# %% ../nbs/00_data.ipynb #649b3d2c
 def _is_text(path):
     "Can the name be written down? On Unix it may be any bytes."
     try: return bool(str(path).encode())
@@ -578,7 +578,7 @@ def find_audio(
     if not found: raise AudioError(f'{_shown(folder)}: no audio in this folder; known endings are {" ".join(AUDIO_TYPES)}')
     return found
 
-# %% ../nbs/00_data.ipynb #70c8fe54
+# %% ../nbs/00_data.ipynb #d05d6dca
 def _clips_of(path, root):
     "Rows of the clip table for one file, without decoding it."
     with open_audio(path) as f: total = int(f.frames * SR / f.samplerate)
@@ -603,7 +603,7 @@ def list_clips(
     if not rows: raise AudioError(f'{_shown(folder)}: none of its {len(files)} audio files can be used (the reasons stand above)')
     return pd.DataFrame(rows)
 
-# %% ../nbs/00_data.ipynb #0e9784d5
+# %% ../nbs/00_data.ipynb #720859e0
 class LeakError(ValueError):
     "The same track, or group, is in two splits."
 
@@ -617,7 +617,7 @@ def check_splits(
     if leaks: raise LeakError(f'{len(leaks)} of {len(n_splits)} {by}s are in more than one split, the first is {leaks[0]!r}')
     return clips
 
-# %% ../nbs/00_data.ipynb #9e9f0300
+# %% ../nbs/00_data.ipynb #3b5c9fd0
 def split_clips(
     clips: pd.DataFrame,                # table of clips
     fractions: tuple = (.8, .1, .1),    # shares of train, valid and test, by number of tracks
@@ -632,7 +632,7 @@ def split_clips(
         split |= {u: 'test' if i < n_test else 'valid' if i < n_test + n_valid else 'train' for i, u in enumerate(units)}
     return check_splits(clips.assign(split=clips[by].map(split)), by)
 
-# %% ../nbs/00_data.ipynb #dd2fbe7d
+# %% ../nbs/00_data.ipynb #bce8a22e
 GTZAN_LABELS = ('blues', 'classical', 'country', 'disco', 'hiphop', 'jazz', 'metal', 'pop', 'reggae', 'rock')
 
 def gtzan_root(
@@ -652,7 +652,7 @@ def split_gtzan(
     clips = clips.assign(split=[split.get(Path(t).stem) for t in clips.track])
     return check_splits(clips[clips.split.notna()].reset_index(drop=True))
 
-# %% ../nbs/00_data.ipynb #18323c4c
+# %% ../nbs/00_data.ipynb #e29069ac
 def _read_csv(path):
     "A table that somebody wrote by hand, or one line that says why it is none."
     try:
@@ -675,7 +675,7 @@ def split_listed(
     if left_out: log.warning('%s: does not list %d tracks, which are left out; the first is %s', path, len(left_out), left_out[0])
     return check_splits(clips.merge(listed.drop_duplicates('track'), on='track', suffixes=('', '_listed')))
 
-# %% ../nbs/00_data.ipynb #de4c139e
+# %% ../nbs/00_data.ipynb #b2062d32
 def join_factors(
     clips: pd.DataFrame,  # table of clips
     path: str | Path,     # CSV with `path` or `track` (path below the root), and facts about the tracks
@@ -692,7 +692,7 @@ def join_factors(
     facts = facts.dropna(subset='track').drop_duplicates('track').replace([np.inf, -np.inf], np.nan)
     return clips.merge(facts, how='left', on='track', suffixes=('', '_factor'))
 
-# %% ../nbs/00_data.ipynb #bbfc7e31
+# %% ../nbs/00_data.ipynb #62b2a4b2
 def clip_table(
     folder: str | Path,            # root of a music collection
     max_clips: int | None = None,  # thin to about so many clips, label by label; None: all
@@ -715,7 +715,7 @@ def clip_table(
     if (root/'factors.csv').exists(): clips = join_factors(clips, root/'factors.csv')
     return clips.sort_values(['track', 'start']).reset_index(drop=True)
 
-# %% ../nbs/00_data.ipynb #867d7037
+# %% ../nbs/00_data.ipynb #ed409a1f
 def table_hash(
     clips: pd.DataFrame,  # table of clips, with `split`
 ) -> str:                 # twelve hexadecimal digits
@@ -723,7 +723,7 @@ def table_hash(
     rows = clips[['track', 'label', 'start', 'n_samples', 'split']].astype(str).to_numpy().tolist()
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:12]
 
-# %% ../nbs/00_data.ipynb #9624150d
+# %% ../nbs/00_data.ipynb #a2e6779e
 def cache_folder() -> Path:  # such as ~/.cache/celae
     "The place for files that can be made again."
     import pooch
@@ -746,7 +746,7 @@ def _fingerprint(clips):
     text = json.dumps(['v4', SR, CLIP_SAMPLES, clips[['path', 'start', 'n_samples']].to_numpy().tolist(), stats], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-# %% ../nbs/00_data.ipynb #bfadbe78
+# %% ../nbs/00_data.ipynb #7608429f
 def _decode_track(rows, out):
     "Decode the clips of one track into the rows of `out`; gives the rows that hold sound, and why the others do not."
     path, good, starts = rows.path.iloc[0], [], rows.start.to_numpy()
@@ -824,7 +824,7 @@ def _decode_all(clips, part, journal, workers):
         finally: save()
     return sorted(lines)
 
-# %% ../nbs/00_data.ipynb #42586f03
+# %% ../nbs/00_data.ipynb #43a15b53
 def _cached(stem, clips):
     "Rows that hold sound and all decoded clips, if both files are there and whole; otherwise None."
     wavs = _open_clips(stem.with_suffix('.npy'), len(clips))
@@ -861,7 +861,7 @@ def _cache(clips, folder, workers):
         stem.with_suffix('.journal').unlink(missing_ok=True)
         return _cached(stem, clips)
 
-# %% ../nbs/00_data.ipynb #16414453
+# %% ../nbs/00_data.ipynb #2cd5c9d0
 @dataclass(frozen=True)
 class Clips:
     "A table of clips with their decoded sound."
@@ -903,7 +903,7 @@ class Clips:
         starts = range(0, len(self), bs)
         for i in progress(starts, title) if title else starts: yield self[i:i + bs].tensor()
 
-# %% ../nbs/00_data.ipynb #ab867617
+# %% ../nbs/00_data.ipynb #556cdb2f
 def load_clips(
     music: str | Path | pd.DataFrame,   # root of a music collection, or a table from `clip_table`
     cache: str | Path | None = None,    # where to keep the decoded clips; None: the user's cache folder
@@ -919,7 +919,7 @@ def load_clips(
     if not len(good): raise AudioError('none of the clips holds sound (see the warnings)')
     return Clips(table.iloc[good].assign(row=good).reset_index(drop=True), wavs)
 
-# %% ../nbs/00_data.ipynb #34cff3f5
+# %% ../nbs/00_data.ipynb #c053aea0
 class ClipDataset(torch.utils.data.Dataset):
     "Clips as float tensors `(1, t)` with the number of their label."
     def __init__(self,

@@ -7,7 +7,7 @@ __all__ = ['SparseSpectrum', 'Latent', 'Codec', 'log_rms', 'Resampling', 'CELAut
            'CELAutoencoderSiLU', 'ConvNeXtBlock', 'save_model', 'check_number', 'open_tensors', 'tensor_shapes',
            'read_model', 'model_folder', 'model_hash']
 
-# %% ../nbs/01_models.ipynb #4fa01912
+# %% ../nbs/01_models.ipynb #cd480351
 import hashlib
 import inspect
 import json
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from .data import CLIP_SAMPLES, SR
 
-# %% ../nbs/01_models.ipynb #b19fb0dc
+# %% ../nbs/01_models.ipynb #e9fdfe91
 @dataclass(frozen=True)
 class SparseSpectrum:
     "The coefficients of an MDCT that are kept, in coordinate form; all others are 0."
@@ -66,7 +66,7 @@ class SparseSpectrum:
         values = torch.cat([piece.values for piece in pieces], 1)
         return SparseSpectrum(values, torch.cat(index, 1), pieces[0].n_bins, starts[-1])
 
-# %% ../nbs/01_models.ipynb #d62beec3
+# %% ../nbs/01_models.ipynb #f99cc44c
 @dataclass(frozen=True)
 class Latent:
     "What a codec makes of sound."
@@ -106,7 +106,7 @@ class Latent:
         detail = None if details[0] is None else SparseSpectrum.join(details)
         return replace(pieces[0], z=torch.cat([piece.z for piece in pieces], 2), detail=detail)
 
-# %% ../nbs/01_models.ipynb #a74e6300
+# %% ../nbs/01_models.ipynb #205f87ac
 class Codec:
     "Sound to latent and back; the base of all models and reference codecs."
     family: str                  # what tables and plots call it
@@ -152,14 +152,14 @@ class Codec:
         "Encode and decode."
         return self.decode(self.encode(wav), wav.shape[-1])
 
-# %% ../nbs/01_models.ipynb #f10ff5ba
+# %% ../nbs/01_models.ipynb #c18405d3
 def log_rms(
     wav: Tensor,   # sound (b, 1, t) in [-1, 1]
 ) -> Tensor:       # (b,), at least log(1e-5), which is -100 dB
     "Level of each sound."
     return wav.square().mean((1, 2)).sqrt().clamp_min(1e-5).log()
 
-# %% ../nbs/01_models.ipynb #b1ef58b5
+# %% ../nbs/01_models.ipynb #50253257
 def _soxr_resample(wav, n_samples):
     "Resample every row of (b, 1, t) to exactly `n_samples`."
     rows = [soxr.resample(row, wav.shape[-1], n_samples) for row in wav[:, 0].detach().cpu().float().numpy()]
@@ -179,7 +179,7 @@ class Resampling(Codec):
 
     def decode(self, latent, n_samples): return _soxr_resample(latent.z, n_samples)
 
-# %% ../nbs/01_models.ipynb #482c9a3f
+# %% ../nbs/01_models.ipynb #647bf9a0
 class CELAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
     "The 2024 architecture; its two subclasses choose the activation."
     activation = nn.SiLU
@@ -212,7 +212,7 @@ class CELAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
 
     def forward(self, wav): return self.reconstruct(wav)
 
-# %% ../nbs/01_models.ipynb #8f1711f9
+# %% ../nbs/01_models.ipynb #dde1dece
 class CELAutoencoderLeakyReLU(CELAutoencoder):
     "The first model of 2024."
     activation, family = nn.LeakyReLU, 'LeakyReLU'
@@ -221,7 +221,7 @@ class CELAutoencoderSiLU(CELAutoencoder):
     "The second model of 2024, and the better one."
     activation, family = nn.SiLU, 'SiLU'
 
-# %% ../nbs/01_models.ipynb #28a2f841
+# %% ../nbs/01_models.ipynb #6215d236
 class ConvNeXtBlock(nn.Module):
     "A depthwise convolution over 7 frames, then two dense layers at each frame, added to the input."
     def __init__(self,
@@ -241,7 +241,7 @@ class ConvNeXtBlock(nn.Module):
         h = self.scale * self.down(F.gelu(self.up(h)))
         return x + rearrange(h, 'b n w -> b w n')
 
-# %% ../nbs/01_models.ipynb #8655e0e6
+# %% ../nbs/01_models.ipynb #3c480d96
 def save_model(
     model: nn.Module,    # with `config`, the arguments that it was made with
     folder: str | Path,  # where to write config.json and model.safetensors
@@ -255,7 +255,7 @@ def save_model(
         for file in sorted(Path(part).iterdir()): os.replace(file, folder/file.name)   # the weights come last
     return folder
 
-# %% ../nbs/01_models.ipynb #1d13672b
+# %% ../nbs/01_models.ipynb #44dd728f
 def check_number(
     name: str,            # what it is, for the message
     value,                # what is to be checked
@@ -268,7 +268,7 @@ def check_number(
         raise ValueError(f'{name} is {value!r:.60}, not a {"whole " if whole else ""}number from {low} to {high}')
     return value
 
-# %% ../nbs/01_models.ipynb #1fce4391
+# %% ../nbs/01_models.ipynb #f51af98c
 _MAX_HEADER = 1_000_000   # bytes of JSON that are read, of a config or of the header of a file
 
 @contextmanager
@@ -288,7 +288,7 @@ def tensor_shapes(
     slices = {name: f.get_slice(name) for name in f.keys()}
     return {name: (each.get_dtype(), tuple(each.get_shape())) for name, each in slices.items()}
 
-# %% ../nbs/01_models.ipynb #3d6092ee
+# %% ../nbs/01_models.ipynb #5500e6b2
 def _check_setting(name, value, kind, n_tensors):
     "Refuse a setting that is not of the type its class asks for."
     if kind is int:
@@ -315,7 +315,7 @@ def _read_config(folder, classes, n_tensors):
         _check_setting(name, value, kinds[name], n_tensors)
     return classes[kind], config
 
-# %% ../nbs/01_models.ipynb #4ee80521
+# %% ../nbs/01_models.ipynb #fab00364
 class _NoFirstWeights(TorchFunctionMode):
     "Leave out what sets weights before training; what counts are names and shapes."
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -340,7 +340,7 @@ def _check_sound(model):
     with torch.no_grad(): back = model.reconstruct(wav)
     if back.shape != wav.shape or not back.isfinite().all(): raise ValueError('what it makes of sound is no sound')
 
-# %% ../nbs/01_models.ipynb #a96ca1fb
+# %% ../nbs/01_models.ipynb #49f77405
 def read_model(
     folder: str | Path,   # with config.json and model.safetensors
     classes: tuple,       # of which the model may be
@@ -361,7 +361,7 @@ def read_model(
         raise ValueError(f'{folder}: not a usable model ({(str(e).splitlines() or [type(e).__name__])[0]:.300})') from None
     return model.to(device)
 
-# %% ../nbs/01_models.ipynb #a5915699
+# %% ../nbs/01_models.ipynb #36ec035d
 _PICKLES = ('.ckpt', '.pt', '.pth', '.bin', '.pkl')
 
 def model_folder(
@@ -377,7 +377,7 @@ def model_folder(
     if path.is_file(): raise ValueError(f'{name}: a file; name the folder with config.json and model.safetensors')
     raise ValueError(f'{name}: neither a model folder nor one of the shipped models ({", ".join(names) or "none"})')
 
-# %% ../nbs/01_models.ipynb #581c357d
+# %% ../nbs/01_models.ipynb #9e17a920
 def model_hash(
     model: nn.Module,  # any model
 ) -> str:              # 12 hexadecimal digits

@@ -6,7 +6,7 @@
 __all__ = ['FORMAT', 'LARGEST', 'LOUDEST', 'encode_file', 'decode_blocks', 'write_decoded', 'pack_places', 'unpack_places',
            'save_latent', 'latent_header', 'check_latent', 'StoredLatent', 'load_latent']
 
-# %% ../nbs/01d_streams.ipynb #2010155d
+# %% ../nbs/01d_streams.ipynb #92b3f202
 import hashlib
 import json
 import re
@@ -26,7 +26,7 @@ from .data import (AUDIO_OUT, CLIP_SAMPLES, RATES, SR, AudioError, atomic_write,
 from .models import Codec, Latent, SparseSpectrum, check_number, model_hash, open_tensors, tensor_shapes
 from .references import mdct_frames
 
-# %% ../nbs/01d_streams.ipynb #d40a5939
+# %% ../nbs/01d_streams.ipynb #14831afa
 def _measure(path, stereo):
     "Length of a file in samples, and the log RMS of each channel (c,)."
     n_samples, energy = 0, 0.
@@ -49,7 +49,7 @@ def _pieces(blocks, ranges):
         held, at = np.concatenate(parts, 1), start
         yield torch.from_numpy(held[:, :end - start])[:, None]
 
-# %% ../nbs/01d_streams.ipynb #6980cbfa
+# %% ../nbs/01d_streams.ipynb #a459130a
 def _sample(codec, frame): return round(frame * codec.frame)     # at which a frame of `z` begins
 
 def _chunks(codec, n_samples, secs):
@@ -75,7 +75,19 @@ def encode_file(
         pieces.append(codec.encode(wav, level).cut(skip, None if start == starts[-1] else skip + chunk))
     return Latent.join(pieces), n_samples
 
-# %% ../nbs/01d_streams.ipynb #8d7d454e
+# %% ../nbs/01d_streams.ipynb #43049dc0
+def _decoded(codec, latent, n_samples, chunk_secs, title):
+    "Sound (b, 1, t) chunk by chunk, whatever it holds."
+    if codec.frame is None:
+        yield codec.decode(latent, n_samples)
+        return
+    chunk, starts = _chunks(codec, n_samples, chunk_secs)
+    for start in progress(starts, title):
+        first, last = max(0, start - codec.reach), start + chunk + codec.reach + bool(codec.reach)
+        begin, end, piece = _sample(codec, first), _sample(codec, start + chunk), latent.cut(first, last)
+        length = n_samples - begin if last >= latent.z.shape[2] else codec.max_samples(piece.z.shape[2])
+        yield codec.decode(piece, length)[..., _sample(codec, start) - begin:min(end, n_samples) - begin]
+
 @torch.no_grad()
 def decode_blocks(
     codec: Codec,             # that made the latent
@@ -83,19 +95,13 @@ def decode_blocks(
     n_samples: int,           # length of the sound
     chunk_secs: float = 60.,  # sound decoded at a time
     title: str = 'decoding',  # words before the progress bar
-):                            # yields sound (c, t), not yet clipped
+):                            # yields sound (c, t), finite but not yet clipped
     "Decode a latent minute by minute."
-    if codec.frame is None:
-        yield codec.decode(latent, n_samples)[:, 0].numpy()
-        return
-    chunk, starts = _chunks(codec, n_samples, chunk_secs)
-    for start in progress(starts, title):
-        first, last = max(0, start - codec.reach), start + chunk + codec.reach + bool(codec.reach)
-        begin, end, piece = _sample(codec, first), _sample(codec, start + chunk), latent.cut(first, last)
-        length = n_samples - begin if last >= latent.z.shape[2] else codec.max_samples(piece.z.shape[2])
-        yield codec.decode(piece, length)[:, 0, _sample(codec, start) - begin:min(end, n_samples) - begin].numpy()
+    for wav in _decoded(codec, latent, n_samples, chunk_secs, title):
+        if not wav.isfinite().all(): raise ValueError('the latent decodes to NaN or Inf')
+        yield wav[:, 0].cpu().numpy()
 
-# %% ../nbs/01d_streams.ipynb #914ce285
+# %% ../nbs/01d_streams.ipynb #c9c141b7
 def write_decoded(
     path: str | Path,     # file to write; its ending decides
     codec: Codec,         # that made the latent
@@ -106,13 +112,13 @@ def write_decoded(
 ) -> Path:                # the file
     "Decode a latent to a file; turned down as a whole where its peaks would clip."
     output_path(path, overwrite=True, endings=AUDIO_OUT)
-    if rate is not None: check_number('rate', rate, *RATES, whole=True)
-    peak = max(float(abs(wav).max()) for wav in decode_blocks(codec, latent, n_samples, title='finding the peak'))
-    if not np.isfinite(peak): raise ValueError(f'{path}: not written; the latent decodes to NaN or Inf')
+    if rate is not None: check_number(f'{path}: the rate', rate, *RATES, whole=True)
+    try: peak = max(float(abs(wav).max()) for wav in decode_blocks(codec, latent, n_samples, title='finding the peak'))
+    except ValueError as e: raise ValueError(f'{path}: not written; {e}') from None
     gain = min(1., 10**(-headroom_db / 20) / max(peak, 1e-9))
     return write_blocks(path, (wav * gain for wav in decode_blocks(codec, latent, n_samples, title=f'writing {Path(path).name}')), rate=rate)
 
-# %% ../nbs/01d_streams.ipynb #e548ef15
+# %% ../nbs/01d_streams.ipynb #2fc6fc36
 def pack_places(
     spectrum: SparseSpectrum,   # of any number of rows
     span: int,                  # frames of each map
@@ -154,7 +160,7 @@ def unpack_places(
     def stack(each): return torch.stack([nn.functional.pad(torch.from_numpy(x), (0, max(map(len, each)) - len(x))) for x in each])
     return SparseSpectrum(stack(parts), stack(rows), n_bins, n_frames)
 
-# %% ../nbs/01d_streams.ipynb #0b59acff
+# %% ../nbs/01d_streams.ipynb #3c992cb4
 def _quantise(x, dims, exact):
     "int8 and the scale that it was divided by; or float32, and 1."
     scale = nn.functional.pad(x.abs(), (0, 1), value=1e-9).amax(dims, keepdim=True) / 127
@@ -187,7 +193,7 @@ def save_latent(
     with atomic_write(path) as part: part.write_bytes(save(tensors, dict(celae=json.dumps(header))))
     return Path(path)
 
-# %% ../nbs/01d_streams.ipynb #c3debc86
+# %% ../nbs/01d_streams.ipynb #d4de1b11
 FORMAT = 'celae 2'
 _WORDS = dict(model=r'[A-Za-z_]\w{0,99}', hash='[0-9a-f]{12}', checksum='[0-9a-f]{16}')    # of a header
 _TENSORS = dict(z=(('I8', 'F32'), 3), z_scale=(('F32',), 3), level=(('F32',), 1), detail=(('I8', 'F32'), 1),
@@ -226,7 +232,7 @@ def _read_header(f):
     check_number('n_samples', header['n_samples'], 1, stored['z'][1][2] * CLIP_SAMPLES, whole=True)   # no frame is longer than a clip
     return header, stored
 
-# %% ../nbs/01d_streams.ipynb #0b478a44
+# %% ../nbs/01d_streams.ipynb #dd8be6b9
 @contextmanager
 def _latent_file(path):
     "A latent file, opened and checked; whatever is wrong with it is one line."
@@ -242,7 +248,7 @@ def latent_header(
     "What a latent file says of itself, checked, before any of its numbers is read."
     with _latent_file(path) as (_, header, _): return {name: header[name] for name in ('model', 'hash', 'size', 'sr', 'n_samples')}
 
-# %% ../nbs/01d_streams.ipynb #9ffb83d7
+# %% ../nbs/01d_streams.ipynb #f0d5e4e5
 LARGEST, LOUDEST = 1e6, 25.    # magnitudes of a value, and of the logarithm of a level, that no sound comes near
 
 def check_latent(
@@ -260,7 +266,7 @@ def check_latent(
         if (values.abs() > most).any(): raise ValueError(f'the {name} of the latent is beyond that of any sound')
     return latent
 
-# %% ../nbs/01d_streams.ipynb #e525cebd
+# %% ../nbs/01d_streams.ipynb #6d602838
 class StoredLatent(NamedTuple):
     "What a latent file holds, checked."
     latent: Latent    # one row a channel of the sound

@@ -189,7 +189,8 @@ class Course:
     ):
         self.model, self.config, self.folder, self.step, self.history, self.best = model, config, folder, 0, [], {}
         self.optimizer = torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, config.lr, total_steps=config.steps + 1, pct_start=config.warmup)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, config.lr, total_steps=config.steps + 1,
+                                                            pct_start=max(config.warmup, 2 / (config.steps + 1)))
 
     def load(self,
         state: dict,   # from `read_checkpoint`
