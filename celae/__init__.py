@@ -1,1 +1,40 @@
-__version__ = "0.1.0"
+"""A compact latent space of music, learned on an ordinary machine, opened for study, and played back changed.
+
+>>> import celae
+>>> latent = celae.encode('song.mp3')                       # all that celae keeps of the sound
+>>> wav = celae.decode(latent)                              # and back: a tensor (b, 1, t) at 22 050 Hz
+>>> lower = celae.edit('song.mp3', transpose=-3, smooth=4)  # an array (c, t)
+
+`embed` gives vectors for scikit-learn, `generate` makes new music, `edits` holds all edits. The modules behind these
+names, one a page of the documentation, are imported when they are first needed: `import celae` itself costs nothing.
+"""
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import edits as edits
+    from .api import decode as decode
+    from .api import edit as edit
+    from .api import embed as embed
+    from .api import encode as encode
+    from .api import generate as generate
+    from .autoencoder import load_model as load_model
+    from .data import read_audio as read_audio
+    __version__: str
+
+_HOMES = dict(load_model='autoencoder', read_audio='data', encode='api', decode='api', embed='api', edit='api', generate='api')
+__all__ = ['__version__', 'edits', *_HOMES]
+
+
+def __getattr__(name):
+    "Import what is asked for (PEP 562)."
+    if name == 'edits': return import_module('.edits', __name__)
+    if name == '__version__':
+        from importlib.metadata import version
+        value = version(__name__)
+    elif name in _HOMES: value = getattr(import_module(f'.{_HOMES[name]}', __name__), name)
+    else: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return globals().setdefault(name, value)
+
+
+def __dir__(): return sorted(__all__)
