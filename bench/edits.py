@@ -22,14 +22,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from celae.data import CLIP_SAMPLES, SR, cache_clips, clip_table, clip_tensor, progress
-from celae.edits import Freeze, Mask, Move, Shuffle, Towards, Transpose, class_direction, principal_directions, stretch, swap_speeds
-from celae.generation import Gain, Noise, Smooth
-from celae.judging import sound_vectors
+from celae.autoencoder import load_model
+from celae.data import CLIP_SAMPLES, SR, clip_table, load_clips, progress
+from celae.edits import (Freeze, Gain, Mask, Move, Noise, Shuffle, Smooth, Towards, Transpose, class_direction, combine_rates,
+                         principal_directions, stretch)
 from celae.latent_analysis import encode_clips
-from celae.models import load_model
+from celae.metrics import log_spectral_distance
 from celae.music import builtin_music
-from celae.scores import log_spectral_distance
+from celae.set_metrics import sound_vectors
 
 FRAME = 2048                                                # samples in a frame of z
 
@@ -60,19 +60,25 @@ def edits_of(model, z, labels):
     target = np.unique(labels)[-1]
     return {
         'gain': ('factor', (.25, .5, 1, 1.5, 2, 3), lambda dose, a, b: Gain(dose)(a), lambda dose, wav, other: dose * wav),
-        'noise': ('share of the spread', (0, .25, .5, 1, 2), lambda dose, a, b: Noise(dose)(a),
+        'noise': ('share of the standard deviation', (0, .25, .5, 1, 2), lambda dose, a, b: Noise(dose)(a),
                   lambda dose, wav, other: wav + dose * wav.std() * torch.randn(wav.shape, generator=torch.Generator().manual_seed(0))),
         'smoothing': ('frames, or samples', (1, 2, 4, 8, 16), lambda dose, a, b: Smooth(dose)(a), smooth_wave),
         'class direction': (f'times the way to {target}', (0, .5, 1, 2, 4), lambda dose, a, b: Move(kinds[target], dose)(a), None),
-        'principal direction': ('spreads of the first', (-3, -1.5, 0, 1.5, 3), lambda dose, a, b: Move(axes[0], dose)(a), None),
-        'transpose': ('semitones', (-7, -3, 0, 3, 7), lambda dose, a, b: Transpose(model, dose)(a), transpose_wave),
-        'mask': ('channels of 48 silenced', (0, 8, 16, 32, 40, 44), lambda dose, a, b: Mask(tuple(range(48 - dose, 48)))(a), None),
+        'principal direction': ('standard deviations of the first', (-3, -1.5, 0, 1.5, 3), lambda dose, a, b: Move(axes[0], dose)(a), None),
+        'transpose': ('semitones', (-7, -3, 0, 3, 7), lambda dose, a, b: Transpose(dose)(a, model), transpose_wave),
+        'mask': ('channels of 48 silenced', (0, 8, 16, 32, 40, 44), lambda dose, a, b: Mask(dose)(a), None),
         'shuffle': ('frames in a piece', (54, 16, 8, 4, 2, 1), lambda dose, a, b: Shuffle(dose)(a), shuffle_wave),
         'freeze': ('first frame held', (54, 40, 27, 13, 4), lambda dose, a, b: Freeze(dose)(a), freeze_wave),
         'interpolation': ('weight of the other', (0, .25, .5, .75, 1), lambda dose, a, b: Towards(b, dose)(a), lambda dose, wav, other: torch.lerp(wav, other, dose)),
         'spherical interpolation': ('weight of the other', (0, .25, .5, .75, 1), lambda dose, a, b: Towards(b, dose, kind='spherical')(a), None),
-        'swap of speeds': ('frames of the window', (32, 16, 8, 4, 2, 1), lambda dose, a, b: swap_speeds(a, b, dose), None),
+        'combined rates': ('frames of the window', (32, 16, 8, 4, 2, 1), lambda dose, a, b: combine_rates(a, b, dose), None),
         'stretch': ('times as long', (.5, .75, 1, 1.5, 2), lambda dose, a, b: stretch(a, round(dose * a.z.shape[2])), stretch_wave)}
+
+
+def sample(clips, seed):
+    "A whole clip of each label."
+    table = clips.table[clips.table.n_samples == CLIP_SAMPLES]
+    return clips[table.groupby('label').sample(1, random_state=seed).index]
 
 
 def tempo_of(wav): return librosa.feature.tempo(y=wav[0, 0].numpy(), sr=SR)[0]
@@ -102,14 +108,14 @@ def respond(row, music, known, real, style, target):
     logging.disable()
     torch.set_num_threads(1)
     warnings.filterwarnings('ignore')
-    model, rows = load_model('tonal'), []
+    model, rows = load_model('musical'), []
     z, labels = known
     wav, other, label, collection = music[row]
     a, b, before = model.encode(wav), model.encode(other), (tempo_of(wav), sound_vectors(wav))
     for name, (_unit, doses, edit, on_wave) in edits_of(model, z, labels).items():
         for dose in doses:
             changed = edit(dose, a, b)
-            n_samples = min(wav.shape[-1], model.longest(changed.z.shape[2])) if name != 'stretch' else model.longest(changed.z.shape[2])
+            n_samples = min(wav.shape[-1], model.max_samples(changed.z.shape[2])) if name != 'stretch' else model.max_samples(changed.z.shape[2])
             sounds = dict(latent=model.decode(changed, n_samples))
             if on_wave: sounds['waveform'] = on_wave(dose, wav, other)
             rows += [dict(collection=collection, clip=row, edit=name, dose=dose, on=on, **describe(real, style, sound, wav, before, target, label)) for on, sound in sounds.items()]
@@ -122,26 +128,23 @@ if __name__ == '__main__':
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
-    model = load_model('tonal')
-    clips, wavs = cache_clips(clip_table(builtin_music(tracks_per_style=24)), args.cache)
-    train, test = clips[clips.split == 'train'].reset_index(drop=True), clips[clips.split == 'test']
-    albums, album_wavs = cache_clips(clip_table(args.folder, 2_000), args.cache)
-    heard = [(test, wavs, 'built-in'), (albums[albums.split == 'test'], album_wavs, 'albums')]
-    music = []
-    for table, sound, collection in heard:
-        chosen = table[table.n_samples == CLIP_SAMPLES].groupby('label').sample(1, random_state=args.seed).reset_index(drop=True)
-        x = clip_tensor(chosen, sound)
-        music += [(x[[i]], x[[(i + 1) % len(x)]], chosen.label[i], collection) for i in range(len(x))]
-    real = {}
-    for table, sound, collection in ((train, wavs, 'built-in'), (albums[albums.split == 'train'], album_wavs, 'albums')):
-        table = table.sample(min(len(table), 240), random_state=args.seed)
-        x = sound_vectors(clip_tensor(table, sound)).to_numpy()
+    model = load_model('musical')
+    collections = {'built-in': load_clips(clip_table(builtin_music(tracks_per_style=24)), args.cache), 'albums': load_clips(clip_table(args.folder, 2_000), args.cache)}
+    music, real = [], {}
+    for name, clips in collections.items():
+        chosen = sample(clips.split('test'), args.seed)
+        x = chosen.tensor()
+        music += [(x[[i]], x[[(i + 1) % len(x)]], chosen.labels[i], name) for i in range(len(x))]
+        train = clips.split('train')
+        some = train[train.table.sample(min(len(train), 240), random_state=args.seed).index]
+        x = sound_vectors(some.tensor()).to_numpy()
         scaler = StandardScaler().fit(x)
         known = scaler.transform(x)
-        real[collection] = (scaler, known, np.median((np.sqrt(np.square(known[:, None] - known).mean(2)) + 1e9 * np.eye(len(known))).min(1)))
-        if collection == 'built-in': style = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(x, table.label)
-    known = (encode_clips(model, train, wavs).z, train.label.to_numpy())
-    target = sorted(set(train.label))[-1]
+        real[name] = (scaler, known, np.median((np.sqrt(np.square(known[:, None] - known).mean(2)) + 1e9 * np.eye(len(known))).min(1)))
+        if name == 'built-in': style = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(x, some.labels)
+    train = collections['built-in'].split('train')
+    known = (encode_clips(model, train).z, train.labels.to_numpy())
+    target = sorted(set(train.labels))[-1]
     with ProcessPoolExecutor(cpu_count(), get_context('spawn')) as pool:
         jobs = [pool.submit(respond, i, music, known, real[one[3]], style, target) for i, one in enumerate(music)]
         rows = [row for job in progress(jobs, 'editing') for row in job.result()]

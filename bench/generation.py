@@ -1,9 +1,9 @@
-"""Made clips beside real ones: the priors that ship, and what they have to beat, 1 000 clips a row.
+"""Generated clips beside real ones: the priors that ship, and what they have to beat, 1 000 clips a row.
 
     python bench/generation.py data/albums --out runs/generation       (an hour on two cores; goes on where it was interrupted)
 
-The judge knows the clips that the prior has learned from, and the transcriber hears 500 clips of each row. Each row has as many clips of each label as the held-out music: test tracks
-of the albums, and built-in tracks of another seed.
+The reference set is the clips that the prior has learned from; notes are transcribed of 500 clips of each row. Each row has as many clips of each label
+as the held-out music: test tracks of the albums, and built-in tracks of a different seed.
 """
 import argparse
 import time
@@ -18,27 +18,29 @@ import pandas as pd
 import torch
 from common import write
 
-from celae.data import CLIP_SAMPLES, SR, cache_clips, clip_table, clip_tensor, progress, write_whole
-from celae.generation import average, generate, load_prior, random_latent
-from celae.judging import RealMusic, judge, note_vectors, sound_vectors
+from celae.autoencoder import load_model
+from celae.data import CLIP_SAMPLES, SR, Clips, atomic_write, clip_table, load_clips, progress
+from celae.edits import average, random_latent
+from celae.generation import generate, load_prior
 from celae.latent_analysis import encode_clips
-from celae.models import Latent, load_model, model_hash
+from celae.models import Latent, model_hash
 from celae.music import builtin_music
+from celae.set_metrics import ReferenceSet, evaluate_sets, note_vectors, sound_vectors
 
-CHUNK, LONG, NOTES = 125, 5, 500   # clips described at a time; pieces of 5 s cut from one longer clip; clips of each row whose notes are heard
+CHUNK, LONG, NOTES = 125, 5, 500   # clips described at a time; pieces of 5 s cut from one longer clip; clips of each row whose notes are transcribed
 
 
 def music_of(name, folder, cache, n):
-    "Clips that the prior has learned from, and `n` that nothing has, each with their sound."
+    "Clips that the prior has learned from, and `n` that nothing has."
     music = folder if name == 'albums' else builtin_music(cache/'builtin-prior', 300, seed=20_000)
-    known, wavs = cache_clips(clip_table(music, 8000, seed=0), cache)
+    known = load_clips(clip_table(music, 8000, seed=0), cache).split('train')
     if name == 'albums':
         table = clip_table(folder, seed=0)
-        others, more = cache_clips(table[table.split == 'test'], cache)
-    else: others, more = cache_clips(clip_table(builtin_music(cache/'builtin-others', 63, seed=40_000), seed=0), cache)
-    whole = others[others.n_samples == CLIP_SAMPLES]
+        others = load_clips(table[table.split == 'test'], cache)
+    else: others = load_clips(clip_table(builtin_music(cache/'builtin-others', 63, seed=40_000), seed=0), cache)
+    known, whole = [clips[(clips.table.n_samples == CLIP_SAMPLES).to_numpy()] for clips in (known, others)]
     if len(whole) < n: raise ValueError(f'{name}: {len(whole)} clips were held out, not {n}')
-    return known[(known.split == 'train') & (known.n_samples == CLIP_SAMPLES)].reset_index(drop=True), wavs, whole.sample(n, random_state=0).reset_index(drop=True), more
+    return known, whole[whole.table.sample(n, random_state=0).index]
 
 
 def gaussian(z, n, seed, n_dims=256):
@@ -51,36 +53,44 @@ def gaussian(z, n, seed, n_dims=256):
     return (mean + drawn @ v[:k]).float().unflatten(1, z.shape[1:])
 
 
+def rows_of(latent, rows):
+    "Some clips of a latent."
+    return Latent(latent.z[rows], None if latent.level is None else latent.level[rows])
+
+
+def stack(latents):
+    "Latents of several clips as one."
+    levels = [each.level for each in latents]
+    return Latent(torch.cat([each.z for each in latents]), None if levels[0] is None else torch.cat(levels))
+
+
 def by_label(latent, labels, wanted, draw):
     "Latents of as many clips of each label as are wanted, in that order; `draw` takes the known ones of a label, a number and a seed."
     wanted, order, made = np.asarray(wanted), [], []
     for i, label in enumerate(sorted(set(wanted))):
         rows, mine = torch.tensor(np.asarray(labels) == label), np.flatnonzero(wanted == label)
         order.append(mine)
-        made.append(draw(Latent(latent.z[rows], latent.side[rows]), len(mine), i))
-    back = torch.tensor(np.argsort(np.concatenate(order)))
-    return Latent(torch.cat([each.z for each in made])[back], torch.cat([each.side for each in made])[back])
+        made.append(draw(rows_of(latent, rows), len(mine), i))
+    return rows_of(stack(made), torch.tensor(np.argsort(np.concatenate(order))))
 
 
 def averages(latent, n, seed):
     "Averages of three known clips each."
     rng = torch.Generator().manual_seed(seed)
     threes = [torch.randperm(len(latent.z), generator=rng)[:3] for _ in range(n)]
-    made = [average([Latent(latent.z[rows], latent.side[rows])]) for rows in threes]
-    return Latent(torch.cat([each.z for each in made]), torch.cat([each.side for each in made]))
+    return stack([average([rows_of(latent, rows)]) for rows in threes])
 
 
 def sample(prior, wanted, n_frames):
     "A clip of each label wanted, by seeds 0, 1, .. for each batch of 50."
-    made = [prior.sample(list(wanted[i:i + 50]), n_frames=n_frames, seed=i) for i in progress(range(0, len(wanted), 50), 'making clips')]
-    return Latent(torch.cat([each.z for each in made]), torch.cat([each.side for each in made]))
+    return stack([prior.sample(list(wanted[i:i + 50]), n_frames=n_frames, seed=i) for i in progress(range(0, len(wanted), 50), 'generating')])
 
 
 def begin(run):
     "What each process keeps."
     global MODELS
     torch.set_num_threads(1)
-    MODELS = dict(tonal=load_model('tonal'), silu=load_model(run/'models'/'silu-11025'))
+    MODELS = dict(musical=load_model('musical'), silu=load_model(run/'models'/'silu-11025'))
 
 
 @torch.no_grad()
@@ -89,8 +99,8 @@ def describe(path, kind, wav):
     if path.exists(): return path
     if isinstance(wav, tuple):
         model, latent = MODELS[wav[0]], wav[1]
-        wav = torch.cat([model.decode(Latent(z[None], side[None]), CLIP_SAMPLES) for z, side in zip(*latent)])
-    with write_whole(path) as part: dict(sound=sound_vectors, notes=note_vectors)[kind](wav).to_parquet(part)
+        wav = torch.cat([model.decode(rows_of(latent, [i]), CLIP_SAMPLES) for i in range(len(latent.z))])
+    with atomic_write(path) as part: dict(sound=sound_vectors, notes=note_vectors)[kind](wav).to_parquet(part)
     return path
 
 
@@ -108,23 +118,23 @@ def collect(name, args):
     "The tables of one kind of music."
     out, run = args.out/name, Path(args.runs)/name
     out.mkdir(parents=True, exist_ok=True)
-    known, wavs, others, more = music_of(name, args.folder, args.cache, args.n)
-    model, prior, silu = load_model('tonal'), load_prior(f'prior-{name}'), load_model(run/'models'/'silu-11025')
-    wanted, latent = others.label.to_numpy(), encode_clips(model, known, wavs)
-    some = known.groupby('label').head(100)
-    flat = encode_clips(silu, some, wavs)
+    known, others = music_of(name, args.folder, args.cache, args.n)
+    model, prior, silu = load_model('musical'), load_prior(f'prior-{name}'), load_model(run/'models'/'silu-11025')
+    wanted, latent = others.labels.to_numpy(), encode_clips(model, known)
+    some = known[known.table.groupby('label').head(100).index]
+    flat = encode_clips(silu, some)
     rates = speed(prior, model)
     print(name, len(known), 'known clips; x real time', rates, flush=True)
     n = latent.z.shape[2]
     def long():                                                      # the first piece of each is left out
-        z, side = sample(prior, wanted[::LONG], (LONG + 1) * n)
-        return Latent(torch.cat([z[..., i * n:(i + 1) * n] for i in range(1, LONG + 1)]), side.repeat(LONG, 1))
-    rows = {'known': lambda: (known, wavs), 'real, held out': lambda: (others, more), 'the same, decoded': lambda: encode_clips(model, others, more),
+        made = sample(prior, wanted[::LONG], (LONG + 1) * n)
+        return stack([Latent(made.z[..., i * n:(i + 1) * n], made.level) for i in range(1, LONG + 1)])
+    rows = {'known': lambda: known, 'real, held out': lambda: others, 'the same, decoded': lambda: encode_clips(model, others),
             'generated': lambda: sample(prior, wanted, n), 'generated, cut from half a minute': long,
-            'random latents': lambda: by_label(latent, known.label, wanted, lambda of, n, seed: random_latent(of, n, seed=seed)),
-            'Gaussian of whole clips': lambda: by_label(latent, known.label, wanted, lambda of, n, seed: Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).side)),
-            'averages of 3 clips': lambda: by_label(latent, known.label, wanted, averages),
-            '2024 model, random': lambda: by_label(flat, some.label, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))}
+            'random latents': lambda: by_label(latent, known.labels, wanted, lambda of, n, seed: random_latent(of, n, seed=seed)),
+            'Gaussian of whole clips': lambda: by_label(latent, known.labels, wanted, lambda of, n, seed: Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).level)),
+            'averages of 3 clips': lambda: by_label(latent, known.labels, wanted, averages),
+            '2024 model, random': lambda: by_label(flat, some.labels, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))}
     jobs, tables = [], {}
     with ProcessPoolExecutor(args.workers, get_context('spawn'), initializer=begin, initargs=(run,)) as pool:
         for row, make in rows.items():
@@ -137,21 +147,21 @@ def collect(name, args):
                 tables[row, kind] = chosen, paths
                 for path, mine in zip(paths, np.split(chosen, range(CHUNK, n_clips, CHUNK))):
                     if path.exists(): continue
-                    what = what or make()
-                    clips = clip_tensor(what[0].iloc[mine], what[1]) if isinstance(what[0], pd.DataFrame) else ('silu' if '2024' in row else 'tonal', Latent(what.z[mine].clone(), what.side[mine].clone()))
+                    if what is None: what = make()
+                    clips = what[mine].tensor() if isinstance(what, Clips) else ('silu' if '2024' in row else 'musical', rows_of(what, mine))
                     jobs.append(pool.submit(describe, path, kind, clips))
         for job in progress(jobs, f'describing {name}', len(jobs)): job.result()
-    result = dict(n_known=len(known), n_clips=args.n, n_notes=min(NOTES, args.n), n_tracks=others.track.nunique(), x_real_time=rates)
+    result = dict(n_known=len(known), n_clips=args.n, n_notes=min(NOTES, args.n), n_tracks=others.tracks.nunique(), x_real_time=rates)
     for kind in ('sound', 'notes'):
         vectors = {row: pd.concat([pd.read_parquet(path) for path in tables[row, kind][1]], ignore_index=True) for row in rows}
         drawn = tables['generated', kind][0]                            # the same for each row but the known one
-        real = RealMusic(vectors.pop('known'), known.label.to_numpy()[tables['known', kind][0]])
+        real = ReferenceSet(vectors.pop('known'), known.labels.to_numpy()[tables['known', kind][0]])
         nearest = real.distances(vectors['real, held out']).argmin(1)
         vectors['copies of known clips'] = real.vectors.iloc[nearest].reset_index(drop=True)
         from_half = np.arange(len(wanted)) % len(wanted[::LONG])
-        groups = {'generated, cut from half a minute': from_half} | dict.fromkeys(('real, held out', 'the same, decoded', 'copies of known clips'), others.track.to_numpy())
+        groups = {'generated, cut from half a minute': from_half} | dict.fromkeys(('real, held out', 'the same, decoded', 'copies of known clips'), others.tracks.to_numpy())
         labels = {'generated, cut from half a minute': wanted[::LONG][from_half]}
-        result[kind] = judge({row: (x, labels.get(row, wanted)[drawn], groups.get(row, np.arange(len(wanted)))[drawn]) for row, x in vectors.items()}, real).to_dict('records')
+        result[kind] = evaluate_sets({row: (x, labels.get(row, wanted)[drawn], groups.get(row, np.arange(len(wanted)))[drawn]) for row, x in vectors.items()}, real).to_dict('records')
         print(pd.DataFrame(result[kind]).filter(regex='^(?!.*_(low|high))').round(3).to_string(), flush=True)
     return result
 

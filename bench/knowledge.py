@@ -1,4 +1,4 @@
-"""What latents of all sizes, and the layers of the encoder, know of a thousand built-in tracks whose every factor is known.
+"""Probing latents of all sizes, and the layers of the encoder, on a thousand built-in tracks whose every factor is known.
 
     python bench/knowledge.py                     (a quarter of an hour on two cores)
     python bench/knowledge.py --silu runs/albums/models/silu-11025     with a trained model of 2024 in the table
@@ -14,31 +14,29 @@ import torch
 from common import write
 from sklearn.decomposition import PCA
 
-from celae.data import CLIP_SAMPLES, SR, cache_clips, clip_table, clip_tensor, progress
-from celae.knowledge import LINEAR, NEAREST, dci, invariance, layer_vectors, read_factor
+from celae.autoencoder import SIZES, Size, load_model
+from celae.data import CLIP_SAMPLES, SR, load_clips, progress
 from celae.latent_analysis import clip_vectors, encode_clips, mfcc_vectors, untrained
-from celae.models import Latent, Resampling, load_model
+from celae.models import Resampling
 from celae.music import builtin_music
+from celae.probing import LINEAR, NEAREST, dci, invariance, layer_vectors, probe_factor
 
 FACTORS = ('label', 'key', 'mode', 'tempo_bpm', 'bass', 'chords', 'melody', 'drums', 'brightness_db', 'loudness_db')
 POOLING = 'mean+std+modulation'
 
 
-def mel_vectors(clips, wavs):
-    "Mean and spread of log mel bands: the input of most networks, not learned from."
-    def bands(i): return librosa.power_to_db(librosa.feature.melspectrogram(y=clip_tensor(clips.iloc[[i]], wavs)[0, 0].numpy(), sr=SR, n_mels=64))
-    return clip_vectors(np.stack([bands(i) for i in progress(range(len(clips)), 'mel bands')]))
+def mel_vectors(clips):
+    "Mean and standard deviation of log mel bands: the input of most networks, not learned from."
+    def bands(x): return librosa.power_to_db(librosa.feature.melspectrogram(y=x[0, 0].numpy(), sr=SR, n_mels=64))
+    return clip_vectors(np.stack([bands(x) for x in clips.batches(1, 'mel bands')]))
 
 
 @torch.no_grad()
-def partials_chroma(model, clips, wavs):
-    "Mean and spread of the chroma of the partials that a size sends beside z."
-    rows = []
-    for i in progress(range(len(clips)), f'partials of {model.size}'):
-        values, bits = model.split_side(model.encode(clip_tensor(clips.iloc[[i]], wavs)), CLIP_SAMPLES)
-        tonal = model.partials[model.size].decode(Latent(values[:, None], bits), CLIP_SAMPLES)
-        rows.append(librosa.feature.chroma_stft(y=tonal[0, 0].numpy(), sr=SR, tuning=0.))
-    return clip_vectors(np.stack(rows))
+def detail_chroma(model, clips):
+    "Mean and standard deviation of the chroma of the detail that a size sends beside z."
+    def tones(x): return model.decode_tones(model.encode(x), CLIP_SAMPLES)[0, 0].numpy()
+    title = f'detail of {model.size.detail} values'
+    return clip_vectors(np.stack([librosa.feature.chroma_stft(y=tones(x), sr=SR, tuning=0.) for x in clips.batches(1, title)]))
 
 
 if __name__ == '__main__':
@@ -46,22 +44,23 @@ if __name__ == '__main__':
     parser.add_argument('--tracks', type=int, default=125, help='of each style')
     parser.add_argument('--silu', type=Path, help='folder of a trained model of 2024')
     args = parser.parse_args()
-    clips, wavs = cache_clips(clip_table(builtin_music(tracks_per_style=args.tracks, seed=2000)))
-    clips = clips.groupby('track').head(1).reset_index(drop=True)
-    plain = load_model('plain')
-    z, fresh = [encode_clips(model, clips, wavs).z for model in (plain, untrained(plain))]
+    clips = load_clips(builtin_music(tracks_per_style=args.tracks, seed=2000))
+    clips = clips[clips.table.groupby('track').head(1).index]
+    model = load_model().with_size(Size(64))
+    z, untrained_z = [encode_clips(each, clips).z for each in (model, untrained(model))]
     vectors = {f'z, {dim} channels': clip_vectors(z[:, :dim], POOLING) for dim in (64, 32, 16, 8)}
-    vectors |= {f'z and partials, {size}': np.hstack([clip_vectors(z[:, :plain.sizes[size][0]], POOLING), partials_chroma(plain.at(size), clips, wavs)])
-                for size in ('double', 'base', 'half', 'quarter')}
-    vectors |= {f'layer {name}': x for name, x in layer_vectors(plain, clips, wavs, POOLING).items() if name != 'z'}
-    vectors |= {'untrained, 64 channels': clip_vectors(fresh, POOLING), 'MFCC + chroma': mfcc_vectors(clips, wavs), 'mel bands': mel_vectors(clips, wavs),
-                'resampled to 11025, autocorrelation': clip_vectors(encode_clips(Resampling(11_025), clips, wavs).z, 'corr')}
-    if args.silu: vectors['SiLU 11025 of 2024, flattened'] = clip_vectors(encode_clips(load_model(args.silu), clips, wavs).z, 'flatten')
-    rows = [dict(vectors=name, factor=factor, by=how, **read_factor(x, clips[factor], clips.track, by))
-            for name, x in progress(vectors.items(), 'reading factors') for factor in FACTORS for how, by in dict(linear=LINEAR, nearest=NEAREST).items()]
-    tangles = [dict(vectors=name, **dci(PCA(20, random_state=0).fit_transform(x), clips[list(FACTORS)], clips.track)) for name, x in progress(vectors.items(), 'DCI')
+    vectors |= {f'z and detail, {name}': np.hstack([clip_vectors(z[:, :SIZES[name].channels], POOLING), detail_chroma(model.with_size(name), clips)])
+                for name in ('double', 'base', 'half', 'quarter')}
+    vectors |= {f'layer {name}': x for name, x in layer_vectors(model, clips, POOLING).items() if name != 'z'}
+    vectors |= {'untrained, 64 channels': clip_vectors(untrained_z, POOLING), 'MFCC + chroma': mfcc_vectors(clips), 'mel bands': mel_vectors(clips),
+                'resampled to 11025, autocorrelation': clip_vectors(encode_clips(Resampling(11_025), clips).z, 'corr')}
+    if args.silu: vectors['SiLU 11025 of 2024, flattened'] = clip_vectors(encode_clips(load_model(args.silu), clips).z, 'flatten')
+    rows = [dict(vectors=name, factor=factor, by=how, **probe_factor(x, clips.table[factor], clips.tracks, by))
+            for name, x in progress(vectors.items(), 'probing') for factor in FACTORS for how, by in dict(linear=LINEAR, nearest=NEAREST).items()]
+    tangles = [dict(vectors=name, **dci(PCA(20, random_state=0).fit_transform(x), clips.table[list(FACTORS)], clips.tracks)) for name, x in progress(vectors.items(), 'DCI')
                if not name.startswith('layer')]
-    few = clip_tensor(clips.groupby('label').head(4), wavs)
-    def pooled(dim): return lambda wav: clip_vectors(plain.encode(wav).z.detach()[:, :dim], POOLING)
-    moved = {f'{dim} channels': invariance(pooled(dim), few) for dim in (64, 8)}
-    write('knowledge', n_tracks=len(clips), n_classes={f: int(clips[f].nunique()) for f in FACTORS}, table=rows, dci=tangles, invariance=moved)
+    few = clips[clips.table.groupby('label').head(4).index].tensor()
+    def pooled(dim): return lambda wav: clip_vectors(model.encode(wav).z.detach()[:, :dim], POOLING)
+    changed = {f'{dim} channels': invariance(pooled(dim), few) for dim in (64, 8)}
+    n_classes = {f: int(clips.table[f].nunique()) for f in FACTORS}
+    write('knowledge', n_tracks=len(clips), n_classes=n_classes, table=rows, dci=tangles, invariance=changed)

@@ -20,9 +20,10 @@ import soxr
 import torch
 from common import RESULTS, write
 
-from celae.data import CLIP_SAMPLES, SR, ClipDataset, cache_clips, clip_table, find_audio, read_audio, write_blocks
-from celae.models import load_latent, load_model
+from celae.autoencoder import load_model
+from celae.data import CLIP_SAMPLES, SR, ClipDataset, clip_table, find_audio, load_clips, read_audio, write_blocks
 from celae.music import builtin_music
+from celae.streams import load_latent
 
 PEAK = "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1], file=sys.stderr)"
 CELAE = [sys.executable, '-c', f'import atexit, sys; atexit.register(lambda: {PEAK}); from celae.cli import main; main()']
@@ -40,8 +41,8 @@ def preparing(folder, turns):
     for _ in range(turns):
         with TemporaryDirectory() as cache:
             table, start = clip_table(folder), time.time()
-            clips, wavs = cache_clips(table, cache)
-            rows.append(dict(how='celae prepare', rate=len(table) * 5 / (time.time() - start), gigabytes=wavs.nbytes / 1e9))
+            clips = load_clips(table, cache)
+            rows.append(dict(how='celae prepare', rate=len(table) * 5 / (time.time() - start), gigabytes=clips.wavs.nbytes / 1e9))
         start = time.time()
         with ProcessPoolExecutor(os.cpu_count(), get_context('spawn')) as pool: secs = sum(pool.map(plain, find_audio(folder), chunksize=4))
         rows.append(dict(how='soundfile and soxr', rate=secs / (time.time() - start)))
@@ -50,7 +51,7 @@ def preparing(folder, turns):
 
 class Decoding(torch.utils.data.Dataset):
     "Clips decoded when they are wanted."
-    def __init__(self, clips, read): self.clips, self.read = clips[['path', 'start']].to_records(index=False), read
+    def __init__(self, table, read): self.clips, self.read = table[['path', 'start']].to_records(index=False), read
     def __len__(self): return len(self.clips)
     def __getitem__(self, i):
         wav = np.asarray(self.read(self.clips[i].path, self.clips[i].start / SR), np.float32).reshape(-1)[:CLIP_SAMPLES]
@@ -72,9 +73,9 @@ def by_torchcodec(path, secs):
 
 def loading(folder, cache, n):
     "Clips a second from the cache and decoded anew, shuffled, by loaders with 0 to 2 workers."
-    clips, wavs = cache_clips(clip_table(folder, 2000), cache)
-    few, rows = clips.sample(n, random_state=0), []
-    for how, ds in {'celae, from the cache': ClipDataset(clips, wavs), 'celae, decoding': Decoding(few, by_celae), 'librosa.load': Decoding(few, by_librosa),
+    clips = load_clips(clip_table(folder, 2000), cache)
+    few, rows = clips.table.sample(n, random_state=0), []
+    for how, ds in {'celae, from the cache': ClipDataset(clips), 'celae, decoding': Decoding(few, by_celae), 'librosa.load': Decoding(few, by_librosa),
                     'torchcodec': Decoding(few, by_torchcodec)}.items():
         try: ds[0]
         except (ImportError, RuntimeError, OSError) as e:
@@ -108,10 +109,9 @@ def long_files(temp):
         coded, back = name.with_suffix('.celae'), name.with_suffix('.wav')
         encode, encode_mb = measured('encode', name, *['--stereo'] * stereo)
         decode, decode_mb = measured('decode', coded)
-        latent, n_samples, _ = load_latent(coded, model)
-        info = sf.info(back)
+        stored, info = load_latent(coded, model), sf.info(back)
         rows.append(dict(minutes=minutes, channels=1 + stereo, encode_secs=encode, encode_mb=encode_mb, decode_secs=decode, decode_mb=decode_mb,
-                         kilobytes=coded.stat().st_size / 1000, right=bool((info.frames, info.channels) == (n_samples, 1 + stereo) == (minutes * 60 * SR, latent.z.shape[0]))))
+                         kilobytes=coded.stat().st_size / 1000, right=bool((info.frames, info.channels) == (stored.n_samples, 1 + stereo) == (minutes * 60 * SR, len(stored.latent.z)))))
         print(rows[-1], flush=True)
         back.unlink()
     return rows

@@ -1,4 +1,4 @@
-"""How good the hybrid model is after so many minutes of training, each with a schedule of its own, and what it costs that one training serves all sizes.
+"""How good the autoencoder is after so many minutes of training, each with a schedule of its own, and what it costs that one training serves all sizes.
 
     python bench/minutes.py data/albums --out runs/minutes                 (half an hour on two cores)
 
@@ -9,29 +9,34 @@ import argparse
 import logging
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
 
+import torch
 from common import write
-from rate_distortion import begin, score, training_clips
+from rate_distortion import begin, in_memory, of_each_label, score, training_clips
 
-from celae.hybrid import HybridAutoencoder
-from celae.training import AutoencoderModule, ClipData, fit, new_model
+from celae.autoencoder import MusicAutoencoder
+from celae.training import fit_codec, new_model
 
 
-class Alone(HybridAutoencoder):
+class Alone(MusicAutoencoder):
     "Learns only the size that it has."
-    def _draw_size(self): return self.size
+    def forward(self, wav):
+        latent = self.encode(wav)
+        noise = self.z_noise * torch.randn_like(latent.z) if self.training else 0
+        return self.decode(replace(latent, z=latent.z + noise), wav.shape[-1])
 
 
-def trained(out, clips, wavs, steps, seed, alone):
+def trained(out, clips, steps, seed, alone):
     "A model after so many steps, and the minutes that they took; `alone`: the only size that it learns."
-    model, loss, lr, crop, bs = new_model('hybrid', seed=seed)
+    model, config = new_model('autoencoder', steps=steps, patience=steps, seed=seed)
     if alone: model = Alone(alone)
     start = time.time()
-    fit(module := AutoencoderModule(model, loss, lr), ClipData(clips, wavs, bs, crop), out, steps, patience=steps, seed=seed, title=out.name)
-    return module.model, (time.time() - start) / 60
+    fit_codec(model, clips, config, out, title=out.name)
+    return model, (time.time() - start) / 60
 
 
 if __name__ == '__main__':
@@ -39,22 +44,21 @@ if __name__ == '__main__':
     parser.add_argument('folder', type=Path)
     parser.add_argument('--out', type=Path, default=Path('runs/minutes'))
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--test', nargs='+', default=['arcade', 'orchestral'], help='albums that are only listened to')
+    parser.add_argument('--test', nargs='+', default=['arcade', 'orchestral'], help='albums that nothing learns from')
     parser.add_argument('--steps', type=int, nargs='+', default=[450, 1_350, 4_500])
     parser.add_argument('--alone', type=int, default=1_350, help='steps of the models that learn one size only')
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
 
-    albums, clips, wavs = training_clips(args.folder, args.cache, args.test, args.seed)
-    test = albums[albums.split == 'test'].groupby('label').sample(16, random_state=args.seed).reset_index(drop=True)
-    heard = wavs[test['row']]
-    test['row'], rows = range(len(test)), []
+    albums, clips = training_clips(args.folder, args.cache, args.test, args.seed)
+    test, rows = in_memory(of_each_label(albums.split('test'), 16, args.seed)), []
+    every = range(len(test))
     for steps, alone in [(steps, None) for steps in args.steps] + [(args.alone, 'base'), (args.alone, 'quarter')]:
         out = args.out/(f'{steps} {alone} alone' if alone else str(steps))
-        model, minutes = trained(out, clips, wavs, steps, args.seed, alone)
-        with ProcessPoolExecutor(cpu_count(), get_context('spawn'), begin, [heard]) as pool:
-            jobs = {size: pool.submit(score, size, model.at(size), test, 0, out) for size in ([alone] if alone else ('base', 'quarter'))}
+        model, minutes = trained(out, clips, steps, args.seed, alone)
+        with ProcessPoolExecutor(cpu_count(), get_context('spawn'), begin, [test]) as pool:
+            jobs = {size: pool.submit(score, size, model.with_size(size), every, 0, out) for size in ([alone] if alone else ('base', 'quarter'))}
             rows += [dict(size=size, alone=bool(alone), steps=steps, minutes=minutes, **job.result()[0]) for size, job in jobs.items()]
         print({key: rows[-1][key] for key in ('size', 'steps', 'minutes', 'chroma', 'onset', 'zimtohrli', 'stft')}, flush=True)
     write('minutes', seed=args.seed, test=list(args.test), n_clips=len(test), table=rows)

@@ -1,4 +1,4 @@
-"""The generative models that ship with celae: priors over the latents of `tonal`, of eight albums and of the built-in music.
+"""The generative models that ship with celae: priors over the latents of size `musical`, of eight albums and of the built-in music.
 
     python bench/prior.py data/albums --out runs/prior-albums        (half an hour on two cores)
     python bench/prior.py --out runs/prior-builtin-1                 (the built-in music, of a seed that nothing else uses)
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from celae.data import cache_clips, clip_table
+from celae.autoencoder import load_model
+from celae.data import clip_table, load_clips
 from celae.generation import fit_prior, load_prior
 from celae.latent_analysis import encode_clips
-from celae.models import load_model
 from celae.music import builtin_music
 
 if __name__ == '__main__':
@@ -29,12 +29,12 @@ if __name__ == '__main__':
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     music = args.folder or builtin_music(args.cache/'builtin-prior', 300, seed=20_000)
-    clips, wavs = cache_clips(clip_table(music, args.clips, seed=0), args.cache)
-    model = load_model('tonal')
-    latent, start = encode_clips(model, clips, wavs), time.time()
+    clips = load_clips(clip_table(music, args.clips, seed=0), args.cache)
+    model = load_model('musical')
+    latent, start = encode_clips(model, clips), time.time()
     before = load_prior(args.start) if args.start else None
     _, history = fit_prior(latent, clips, args.out, model, args.steps, lr=2e-3 if before else 4e-3, start=before)
     print(history.iloc[::10])
-    facts = dict(minutes=(time.time() - start) / 60, threads=torch.get_num_threads(), seed=0, steps=int(history.step.max()), clips=clips.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
+    facts = dict(minutes=(time.time() - start) / 60, threads=torch.get_num_threads(), seed=0, steps=int(history.step.max()), clips=clips.table.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
     if before: facts |= {name: facts[name] + json.loads((args.start/'prior.json').read_text())[name] for name in ('minutes', 'steps')}
     (args.out/'prior.json').write_text(json.dumps(facts, default=float))

@@ -3,14 +3,15 @@
     python bench/rate_distortion.py data/albums --out runs/rate-distortion                          (an hour and a half on two cores)
     python bench/rate_distortion.py data/albums --out runs/fold-2 --test ambient cartoon --steps 1500 --few
 
-The hybrid autoencoder and the principal components learn from the other six albums, the hybrid one from built-in music
-too; 'valid' clips of the six albums choose the best weights, and the test albums are only listened to. Goes on where it was interrupted.
+The autoencoder and the principal components learn from the other six albums, the autoencoder from built-in music too;
+'valid' clips of the six albums choose the best weights, and nothing learns from the test albums. Goes on where it was interrupted.
 """
 import argparse
 import json
 import logging
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import get_context
 from os import cpu_count
@@ -20,115 +21,125 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 import torch
+from baselines import Identity, LargestCoefficients, OtherClip, StrongestBins
 from common import RESULTS, write
 
-from celae.data import CLIP_SAMPLES, SR, as_numpy, cache_clips, clip_table, clip_tensor, mp3_bytes, progress, write_whole
-from celae.models import Latent, Resampling, load_latent, load_model, save_latent
+from celae.autoencoder import SIZES, Size, load_model
+from celae.data import CLIP_SAMPLES, SR, Clips, as_numpy, atomic_write, clip_table, load_clips, progress
+from celae.display import mp3_bytes
+from celae.evaluation import bootstrap_interval, evaluate
+from celae.metrics import METRICS, PERCEPTUAL
+from celae.models import Codec, Resampling
 from celae.music import builtin_music
-from celae.references import LargestCoefficients, NoiseVocoder, PCACodec, SparseMDCT, StandingNoise, StrongestBins, file_codec
-from celae.scores import HEARING, METRICS, note_f1, visqol_mos
-from celae.training import AutoencoderModule, ClipData, evaluate, fit, new_model, track_interval
+from celae.references import NoiseVocoder, PCACodec, SparseMDCT, StandingNoise, file_codec
+from celae.streams import load_latent, save_latent
+from celae.training import fit_codec, new_model
 
-SIZES = (55_125, 27_563, 11_025, 6_910, 3_455, 1_728, 864)
+ALL_METRICS = [name for name, metric in METRICS.items() if metric.quick or name in PERCEPTUAL]
+REFERENCE_SIZES = (55_125, 27_563, 11_025, 6_910, 3_455, 1_728, 864)
 
 
 def split_by_album(clips, test, n_valid, seed):
     "Albums of the test; of the others, the tracks that were valid stay so, thinned to `n_valid` clips."
-    split = clips.split.where(clips.split == 'valid', 'train').mask(clips.label.isin(test), 'test')
-    valid = clips[split == 'valid'].sample(n_valid, random_state=seed).index
-    return clips.assign(split=split)[(split != 'valid') | clips.index.isin(valid)].reset_index(drop=True)
+    table = clips.table
+    split = table.split.where(table.split == 'valid', 'train').mask(table.label.isin(test), 'test')
+    valid = table[split == 'valid'].sample(min(n_valid, int((split == 'valid').sum())), random_state=seed).index
+    return replace(clips, table=table.assign(split=split))[(split != 'valid') | table.index.isin(valid)]
 
 
 def training_clips(folder, cache, test, seed):
-    "Clips of the albums with their splits, 192 clips of built-in music under 'train', and all sound."
-    albums, wavs = cache_clips(clip_table(folder, 2000, seed=0), cache)
-    extra, more = cache_clips(clip_table(builtin_music(tracks_per_style=12, seed=1000), 192), cache)
-    albums = split_by_album(albums, test, 48, seed)
-    return albums, pd.concat([albums, extra.assign(split='train', row=extra.row + len(wavs))], ignore_index=True), np.concatenate([wavs, more])
+    "Clips of the albums with their splits; and the same with 192 clips of built-in music under 'train'."
+    albums = split_by_album(load_clips(clip_table(folder, 2000, seed=0), cache), test, 48, seed)
+    extra = load_clips(clip_table(builtin_music(tracks_per_style=12, seed=1000), 192), cache)
+    more = extra.table.assign(split='train', row=extra.table.row + len(albums.wavs))
+    return albums, Clips(pd.concat([albums.table, more], ignore_index=True), np.concatenate([albums.wavs, extra.wavs]))
 
 
-def train(out, clips, wavs, steps, seed):
-    "The hybrid model in `out`, and the minutes of its training, from the last interruption on."
-    if not (out/'model.safetensors').exists():
+def of_each_label(clips, n, seed):
+    "As many clips of each label."
+    return clips[clips.table.groupby('label').sample(n, random_state=seed).index]
+
+
+def in_memory(clips):
+    "The clips with their own sound alone, to be sent to a different process."
+    return Clips(clips.table.assign(row=range(len(clips))), clips.wavs[clips.table.row])
+
+
+def train(out, clips, steps, seed):
+    "The autoencoder in `out`, and the minutes of its training, from the last interruption on."
+    if not (out/'minutes.json').exists():
         start = time.time()
-        model, loss, lr, crop, bs = new_model('hybrid', seed=seed)
-        fit(AutoencoderModule(model, loss, lr), ClipData(clips, wavs, bs, crop), out, steps, patience=steps, seed=seed, resume=True, title='training')
+        model, config = new_model('autoencoder', steps=steps, patience=steps, seed=seed)
+        model.fit_tones(clips.split('train').batches(32, 'finding tonal components'))
+        fit_codec(model, clips, config, out, resume=True)
         (out/'minutes.json').write_text(json.dumps((time.time() - start) / 60))
     return load_model(out), json.loads((out/'minutes.json').read_text())
 
 
-class Identity(Resampling):
-    "All samples: what the scores say of the original."
-    def __init__(self): super().__init__(CLIP_SAMPLES)
-    def encode(self, wav): return Latent(wav, wav.new_zeros(len(wav), 0))
-    def decode(self, latent, n_samples): return latent.z
-
-
-class Another(Identity):
-    "Another clip of the batch: what the scores say of what has nothing to do with the original."
-    def decode(self, latent, n_samples): return latent.z.roll(1, 0)
-
-
-class Stored(Identity):
-    "A model whose latents go through a file, 8 bits a number."
-    def __init__(self, model): self.model, self.latent_size = model, model.latent_size
-    def encode(self, wav): return self.model.encode(wav)
+class Stored(Codec):
+    "A model whose latents go through a file, 8 bits a value."
+    family = 'autoencoder, stored'
+    def __init__(self, model): self.model, self.values_per_clip = model, model.values_per_clip
+    def encode(self, wav, level=None): return self.model.encode(wav, level)
 
     def decode(self, latent, n_samples):
         with TemporaryDirectory() as folder:
             path = save_latent(Path(folder)/'a.celae', latent, self.model, n_samples)
-            return self.model.decode(load_latent(path, self.model)[0], n_samples)
+            return self.model.decode(load_latent(path, self.model).latent, n_samples)
 
 
 class Opus(Identity):
     "The smallest Opus file there is, at 48 kHz."
-    latent_size = CLIP_SAMPLES
+    family = 'Opus'
     def decode(self, latent, n_samples): return torch.stack([file_codec(wav.clamp(-1, 1), 'opus', .99)[0] for wav in latent.z])
 
 
-def codecs_of(hybrid, pca, few):
+def codecs_of(model, pca, few):
     "Name -> codec, from the largest to the smallest; `few`: three sizes of those that lead."
-    sizes = [size for size in SIZES if not few or size in (864, 1_728, 3_455)]
-    codecs = {'original': Identity(), 'another clip': Another(), 'stored 3455': Stored(hybrid)}
-    codecs |= {f'{"plain" if size == "plain" else "hybrid"} {hybrid.at(size).latent_size}': hybrid.at(size) for size in hybrid.sizes}
-    if not few:
-        tonal = load_model('tonal').take(hybrid)                 # its components come from the training clips of this fold
-        codecs[f'tonal {tonal.latent_size}'] = tonal
+    sizes = [size for size in REFERENCE_SIZES if not few or size in (864, 1_728, 3_455)]
+    codecs = {'original': Identity(), 'different clip': OtherClip(), 'stored 3455': Stored(model)}
+    codecs |= {each.label: each for each in (model.with_size(size) for size in SIZES.values() if size.detail)}
+    codecs['without detail 3521'] = model.with_size(Size(64))
+    if not few: codecs['musical 2641'] = model.with_size('musical')
     for size in sizes:
         codecs |= {f'resampling {size}': Resampling(size), f'sparse MDCT {size}': SparseMDCT(size, 1024 if size > 5_000 else 2048)}
         if size > 1_000 and not few: codecs |= {f'strongest bins {size}': StrongestBins(size), f'largest coefficients {size}': LargestCoefficients(size)}
-        if size > 3_000 and not few: codecs[f'strongest bins of each second {size}'] = StrongestBins(size, span=11)
-    codecs |= {f'PCA {codec.latent_size}': codec for codec in pca}
+        if size > 3_000 and not few: codecs[f'strongest bins of each second {size}'] = StrongestBins(size, period=11)
+    codecs |= {f'PCA {codec.values_per_clip}': codec for codec in pca}
     return codecs | {'noise vocoder': NoiseVocoder(), 'standing noise': StandingNoise(), 'Opus, smallest': Opus()}
 
 
-def begin(wavs):
-    "What each process keeps: the sound of all test clips."
-    global HEARD
-    HEARD = wavs
+def begin(clips):
+    "What each process keeps: all test clips."
+    global ALL_TEST
+    ALL_TEST = clips
     torch.set_num_threads(1)
 
 
-def score(name, codec, test, slow, out):
-    "Every score of every clip, and the mean row of the table, kept in `out`; `slow`: clips for the scores that are columns only."
-    wavs, path = HEARD, out/'scores'/f'{name}.json'
+def with_interval(scores, name):
+    "Mean of a column, and its 95 % interval."
+    part = scores.dropna(subset=name)
+    return dict(zip((name, f'{name}_low', f'{name}_high'), (part[name].mean(), *bootstrap_interval(part[name], part.track))))
+
+
+def score(name, codec, rows, slow, out):
+    "Every score of every clip, and the mean row of the table, kept in `out`; `slow`: clips for the metrics that are columns only."
+    test, path, start = ALL_TEST[rows], out/'scores'/f'{name}.json', time.time()
     if path.exists(): return json.loads(path.read_text())
-    start, metrics = time.time(), METRICS | HEARING
-    scores = evaluate(codec, test, wavs, bs=8, title='', metrics=metrics)
-    row = dict(codec=name, latent_size=codec.latent_size, **scores[list(metrics)].mean())
-    for m in metrics: row |= dict(zip((f'{m}_low', f'{m}_high'), track_interval(scores, m))) | {f'{m}_spread': scores[m].std()}
+    scores = evaluate(codec, test, bs=8, title='', metrics=ALL_METRICS)
+    row = dict(codec=name, values_per_clip=codec.values_per_clip)
+    for m in ALL_METRICS: row |= with_interval(scores, m) | {f'{m}_std': scores[m].std()}
     if slow:
-        notes = evaluate(codec, test, wavs, bs=8, title='', metrics=dict(notes=note_f1))
-        row |= dict(notes=notes.notes.mean(), **dict(zip(('notes_low', 'notes_high'), track_interval(notes.dropna(), 'notes'))))
-        row['visqol'] = evaluate(codec, test.iloc[::max(1, len(test) // slow)].head(slow), wavs, title='', metrics=dict(visqol=visqol_mos)).visqol.mean()
-    print(f'{name}: ' + ', '.join(f'{m} {row[m]:.3f}' for m in ('snr', *HEARING)) + f', {time.time() - start:.0f} s', flush=True)
+        row |= with_interval(evaluate(codec, test, bs=8, title='', metrics=['notes']), 'notes')
+        row['visqol'] = evaluate(codec, test[::max(1, len(test) // slow)][:slow], title='', metrics=['visqol']).visqol.mean()
+    print(f'{name}: ' + ', '.join(f'{m} {row[m]:.3f}' for m in ('snr', *PERCEPTUAL)) + f', {time.time() - start:.0f} s', flush=True)
     result = [row, scores.round(4).assign(codec=name).drop(columns='start').to_dict('records')]
-    with write_whole(path) as part: part.write_text(json.dumps(result, default=float))
+    with atomic_write(path) as part: part.write_text(json.dumps(result, default=float))
     return result
 
 
 def timbre(wav):
-    "MFCC and chroma of a clip, mean and spread: what it is found by."
+    "MFCC and chroma of a clip, mean and standard deviation: what it is found by."
     import librosa
     y = as_numpy(wav)
     rows = np.concatenate([librosa.feature.mfcc(y=y, sr=SR), 10 * librosa.feature.chroma_stft(y=y, sr=SR, tuning=0.)])
@@ -138,28 +149,28 @@ def timbre(wav):
 @lru_cache
 def originals():
     "All test clips, described."
-    return np.stack([timbre(wav) for wav in HEARD.astype(np.float32) / 32767])
+    return np.stack([timbre(wav) for wav in ALL_TEST.tensor()])
 
 
 @torch.no_grad()
-def found_again(name, codec, test, out):
+def found_again(name, codec, out):
     "Share of all reconstructions whose nearest clip, among all test clips, is their own original; kept in `out`."
     path = out/'scores'/f'found {name}.json'
     if path.exists(): return json.loads(path.read_text())
-    copies = np.stack([timbre(wav) for i in range(0, len(test), 8) for wav in codec.reconstruct(clip_tensor(test.iloc[i:i + 8], HEARD))])
+    copies = np.stack([timbre(wav) for x in ALL_TEST.batches(8) for wav in codec.reconstruct(x)])
     nearest = np.linalg.norm((copies[:, None] - originals()[None]) / originals().std(0), axis=2).argmin(1)
-    share = float((nearest == np.arange(len(test))).mean())
-    with write_whole(path) as part: part.write_text(json.dumps(share))
+    share = float((nearest == np.arange(len(ALL_TEST))).mean())
+    with atomic_write(path) as part: part.write_text(json.dumps(share))
     return share
 
 
-def keep_excerpts(codecs, test, wavs, secs=3):
+def keep_excerpts(codecs, test, secs=3):
     "The first clip of the first three tracks through a few codecs, short enough to be quoted: file names by track and codec."
     folder, kept = RESULTS/'rate_distortion', {}
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob('*.mp3'): old.unlink()
-    some = test.groupby(['label', 'track']).head(1).groupby('label').head(2).head(3)
-    for i, (track, x) in enumerate(zip(some.track, clip_tensor(some, wavs)[:, None])):
+    some = test[test.table.groupby(['label', 'track']).head(1).groupby('label').head(2).head(3).index]
+    for i, (track, x) in enumerate(zip(some.tracks, some.batches(1))):
         for name, codec in dict(original=None, **codecs).items():
             with torch.no_grad(): wav = x if codec is None else codec.reconstruct(x)
             path = folder/f'{i} {name}.mp3'
@@ -173,36 +184,34 @@ if __name__ == '__main__':
     parser.add_argument('folder', type=Path)
     parser.add_argument('--out', type=Path, default=Path('runs/rate-distortion'))
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--test', nargs='+', default=['arcade', 'orchestral'], help='albums that are only listened to')
-    parser.add_argument('--steps', type=int, default=12_000, help='of the hybrid model, 8 crops of 3 s each')
-    parser.add_argument('--old', type=Path, help="models/ of a run of bench/whole_run.py: its 2024 models, which have heard other tracks of the test albums, are scored too")
+    parser.add_argument('--test', nargs='+', default=['arcade', 'orchestral'], help='albums that nothing learns from')
+    parser.add_argument('--steps', type=int, default=12_000, help='of the autoencoder, 8 crops of 3 s each')
+    parser.add_argument('--old', type=Path, help="models/ of a run of bench/whole_run.py: its 2024 models, which have learned from other tracks of the test albums, are scored too")
     parser.add_argument('--clips', type=int, default=16, help='test clips of each album')
-    parser.add_argument('--slow', type=int, default=8, help='test clips for ViSQOL, of codecs below 12 000 numbers; 0: neither ViSQOL nor notes')
+    parser.add_argument('--slow', type=int, default=8, help='test clips for ViSQOL, of codecs below 12 000 values per clip; 0: neither ViSQOL nor notes')
     parser.add_argument('--few', action='store_true', help='three sizes only, and the codecs that lead')
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
 
-    albums, clips, wavs = training_clips(args.folder, args.cache, args.test, args.seed)
-    hybrid, minutes = train(args.out/'hybrid', clips, wavs, args.steps, args.seed)
-    learn, everything = albums[albums.split == 'train'], albums[albums.split == 'test'].reset_index(drop=True)
-    heard = wavs[everything['row']]
-    everything['row'] = range(len(everything))
-    test = everything.groupby('label').sample(args.clips, random_state=args.seed).reset_index(drop=True)
-    batches = [clip_tensor(learn.iloc[i:i + 32], wavs) for i in range(0, 512, 32)]
-    pca = [PCACodec(d).fit(batches) for d in ((16, 8, 4) if args.few else (255, 128, 51, 32, 16, 8, 4))]
+    albums, clips = training_clips(args.folder, args.cache, args.test, args.seed)
+    model, minutes = train(args.out/'autoencoder', clips, args.steps, args.seed)
+    all_test = in_memory(albums.split('test'))
+    rows = all_test.table.groupby('label').sample(args.clips, random_state=args.seed).index.to_numpy()
+    learn, test = albums.split('train')[:512], all_test[rows]
+    pca = [PCACodec(d).fit(learn.batches(32)) for d in ((16, 8, 4) if args.few else (255, 128, 51, 32, 16, 8, 4))]
 
-    codecs = codecs_of(hybrid, pca, args.few) | {f'SiLU {size}': load_model(args.old/f'silu-{size}') for size in SIZES if args.old and size > 10_000}
-    chosen = ('original', 'another', 'hybrid', 'resampling', 'sparse', 'noise', 'standing', 'Opus,')                # what the slow columns are for
-    with ProcessPoolExecutor(cpu_count(), get_context('spawn'), begin, [heard]) as pool:
-        jobs = [pool.submit(score, name, codec, test, args.slow if name.split()[0] in chosen and not 12_000 < codec.latent_size < CLIP_SAMPLES else 0, args.out)
+    codecs = codecs_of(model, pca, args.few) | {f'SiLU {size}': load_model(args.old/f'silu-{size}') for size in REFERENCE_SIZES if args.old and size > 10_000}
+    chosen = ('original', 'different', 'autoencoder', 'resampling', 'sparse', 'noise', 'standing', 'Opus,')                # what the slow columns are for
+    with ProcessPoolExecutor(cpu_count(), get_context('spawn'), begin, [all_test]) as pool:
+        jobs = [pool.submit(score, name, codec, rows, args.slow if name.split()[0] in chosen and not 12_000 < codec.values_per_clip < CLIP_SAMPLES else 0, args.out)
                 for name, codec in codecs.items()]
-        searches = {name: pool.submit(found_again, name, codec, everything, args.out) for name, codec in codecs.items()
-                    if not args.few and codec.latent_size <= 6_910 and name.split()[0] in chosen}
-        rows, each = zip(*[job.result() for job in progress(jobs, 'scoring')])
+        searches = {name: pool.submit(found_again, name, codec, args.out) for name, codec in codecs.items()
+                    if not args.few and codec.values_per_clip <= 6_910 and name.split()[0] in chosen}
+        table, each = zip(*[job.result() for job in progress(jobs, 'scoring')])
         found = {name: job.result() for name, job in searches.items()}
-    quoted = {name: codecs[name] for name in ('hybrid 3455', 'hybrid 1728', 'hybrid 864', 'sparse MDCT 3455')}
-    history = pd.read_csv(args.out/'hybrid'/'history.csv').round(5).to_dict('records')
+    quoted = {name: codecs[name] for name in ('autoencoder 3455', 'autoencoder 1728', 'autoencoder 864', 'sparse MDCT 3455')}
+    history = pd.read_csv(args.out/'autoencoder'/'history.csv').round(5).to_dict('records')
     write('rate_distortion_fold_2' if args.few else 'rate_distortion', seed=args.seed, minutes=minutes, steps=args.steps, test=list(args.test), n_clips=len(test),
-          n_tracks=test.track.nunique(), n_train=int((clips.split == 'train').sum()), history=history, table=list(rows), found=found, n_found=len(everything),
-          sounds={} if args.few else keep_excerpts(quoted, test, heard), clips=[clip for clips in each for clip in clips if clip['codec'].startswith('hybrid')])
+          n_tracks=test.tracks.nunique(), n_train=len(clips.split('train')), history=history, table=list(table), found=found, n_found=len(all_test),
+          sounds={} if args.few else keep_excerpts(quoted, test), clips=[clip for clips in each for clip in clips if clip['codec'].startswith('autoencoder ')])

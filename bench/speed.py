@@ -19,11 +19,11 @@ import pandas as pd
 import torch
 from common import RESULTS, write
 
-from celae.data import CLIP_SAMPLES, SR, ClipDataset
-from celae.hybrid import HybridAutoencoder
+from celae.autoencoder import MusicAutoencoder
+from celae.data import CLIP_SAMPLES, SR, ClipDataset, Clips
 from celae.models import CELAutoencoderSiLU
 from celae.references import SparseMDCT
-from celae.training import AutoencoderModule
+from celae.training import LOSSES, new_model
 
 SECS = CLIP_SAMPLES / SR
 
@@ -51,7 +51,7 @@ def snac():
     return model.encode, model.decode, 24_000
 
 
-CODECS = {'celae base': lambda: ours(HybridAutoencoder().eval()), 'celae quarter': lambda: ours(HybridAutoencoder('quarter').eval()),
+CODECS = {'celae base': lambda: ours(MusicAutoencoder().eval()), 'celae quarter': lambda: ours(MusicAutoencoder('quarter').eval()),
           'celae sparse MDCT 11025': lambda: ours(SparseMDCT(11_025)), '2024 SiLU 11025': lambda: ours(CELAutoencoderSiLU(11_025).eval()),
           'EnCodec 24 kHz': encodec, 'SNAC 24 kHz': snac}
 
@@ -77,15 +77,16 @@ def once(codec, bs, bf16):
     return first, timed(decode, latent, bf16=bf16)[1]
 
 
-def training(model, loss, bs, crop, steps):
+def training(preset, steps):
     "Clips of 5 s that a training loop takes in a second, with bf16: loading, both passes, clipping, optimiser."
-    module, optimizer = AutoencoderModule(model.train(), loss), torch.optim.AdamW(model.parameters())
+    model, config = new_model(preset)
+    optimizer, bs = torch.optim.AdamW(model.train().parameters()), config.bs
     wavs = np.random.default_rng(0).integers(-3000, 3000, (bs * steps, CLIP_SAMPLES), dtype=np.int16)
-    ds = ClipDataset(pd.DataFrame(dict(row=range(len(wavs)), label='')), wavs, crop)
+    ds = ClipDataset(Clips(pd.DataFrame(dict(row=range(len(wavs)), label='')), wavs), config.crop)
     times, start = [], time.perf_counter()
     for wav, _ in torch.utils.data.DataLoader(ds, bs, shuffle=True):
-        with torch.autocast('cpu', torch.bfloat16): x_hat = module.model(wav)
-        module.loss(x_hat.float(), wav).mean().backward()
+        with torch.autocast('cpu', torch.bfloat16): x_hat = model(wav)
+        LOSSES[config.loss](x_hat.float(), wav).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.)
         optimizer.step()
         optimizer.zero_grad()
@@ -125,5 +126,5 @@ if __name__ == '__main__':
             rows.append(dict(codec=name, kind=kind, **{what: statistics.median(rate) for what, rate in zip(('encode', 'decode', 'both'), rates)},
                              both_low=min(rates[2]), both_high=max(rates[2])))
             print(rows[-1], flush=True)
-    trained = {'celae, all sizes': training(HybridAutoencoder(), 'hearing', 8, 65_536, 40), '2024 SiLU 55125': training(CELAutoencoderSiLU(55_125), 'mse', 16, None, 8)}
+    trained = {'celae, all sizes': training('autoencoder', 40), '2024 SiLU 55125': training('silu', 8)}
     write('speed', turns=args.turns, rows=rows, memory_mb=memory, training_clips_a_second=trained)

@@ -1,26 +1,27 @@
-"""The weights of `tonal`: those of `base`, and the principal components of the piano rolls of the music it has learned from.
+"""The tonal components of a trained autoencoder, found anew on the music that it has learned from.
 
-    python bench/tones.py data/albums --out runs/tonal        (a minute on two cores)
+    python bench/tones.py data/albums runs/rate-distortion/autoencoder --out runs/autoencoder        (a minute on two cores)
+
+bench/rate_distortion.py does the same before it trains; this is for a model that was trained in another way, such as by `celae train`.
 """
 import argparse
 from pathlib import Path
 
 from rate_distortion import training_clips
 
-from celae.data import clip_tensor, progress
-from celae.models import load_model, save_model
-from celae.tones import TonalAutoencoder
-from celae.training import split_rows
+from celae.autoencoder import load_model
+from celae.models import save_model
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
-    parser.add_argument('--out', type=Path, default=Path('runs/tonal'))
+    parser.add_argument('folder', type=Path, help='a collection of music, a folder a label')
+    parser.add_argument('model', help='model folder, or the name of the one that ships: autoencoder')
+    parser.add_argument('--out', type=Path, default=Path('runs/autoencoder'))
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     args = parser.parse_args()
-    _, clips, wavs = training_clips(args.folder, args.cache, ['arcade', 'orchestral'], seed=0)
-    rows = split_rows(clips, 'train')
-    model = TonalAutoencoder().take(load_model('base')).fit((clip_tensor(rows.iloc[i:i + 32], wavs) for i in progress(range(0, len(rows), 32), 'listening')))
-    print(save_model(model.half(), args.out))
-    shares = model.tonal_axes.square().sum(1)
-    print(f'{len(rows)} clips; spread of the components {shares[0].sqrt():.2f} to {shares[-1].sqrt():.2f}, gain {model.tonal_gain:.2f}')
+    _, clips = training_clips(args.folder, args.cache, ['arcade', 'orchestral'], seed=0)
+    train = clips.split('train')
+    model = load_model(args.model).fit_tones(train.batches(32, 'finding tonal components'))
+    print(save_model(model, args.out))
+    shares = model.tonal.axes.square().sum(1)
+    print(f'{len(train)} clips; standard deviations {shares[0].sqrt():.2f} to {shares[-1].sqrt():.2f}, gain {model.tonal.gain:.2f}')

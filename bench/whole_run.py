@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 from common import RESULTS, write
 
-from celae.app import Settings, run
-from celae.data import SR, mp3_bytes, read_audio
+from celae.data import SR, read_audio
+from celae.display import mp3_bytes
+from celae.run import Settings, run
 
 
 def gather(out):
@@ -50,7 +51,7 @@ if __name__ == '__main__':
     parser.add_argument('folder', type=Path, nargs='?', help='of music; none: the built-in music')
     parser.add_argument('--out', type=Path, help='folder of the run; none: runs/NAME')
     parser.add_argument('--epochs', type=int, default=3, help='passes over the training clips, for each 2024 model')
-    parser.add_argument('--steps', type=int, default=3000, help='of the hybrid model, from fresh weights: those that ship have heard the albums')
+    parser.add_argument('--steps', type=int, default=3000, help='of the autoencoder, from fresh weights: those that ship have learned from the albums')
     parser.add_argument('--prior', type=int, default=800, help='steps of the generative model')
     parser.add_argument('--excerpts', action='store_true', help='keep figures and the first seconds of its sounds beside the results')
     parser.add_argument('--collect', action='store_true', help='do not run, only gather')
