@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOWEST', 'N_TONES', 'N_PEAKS', 'ROLL_HOP', 'ROLL_WINDOW', 'HOP', 'PAIR', 'SIZES', 'TRAINED_SIZES', 'stft', 'istft',
-           'semitone_roll', 'play_roll', 'TonalCoder', 'log_magnitude_rows', 'Encoder', 'Decoder', 'Size',
+           'semitone_roll', 'play_roll', 'TonalCoder', 'log_magnitude_rows', 'Encoder', 'Decoder', 'Size', 'as_size',
            'MusicAutoencoder', 'load_model', 'export_onnx']
 
 # %% ../nbs/01c_autoencoder.ipynb #d03b7b1b
@@ -19,8 +19,8 @@ from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES, SR
-from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent, check_number,
-                          log_rms, model_folder, read_model)
+from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent,
+                          check_number, log_rms, model_folder, read_model)
 from .references import SparseMDCT, imdct, mdct, mdct_frames, sine_window
 
 # %% ../nbs/01c_autoencoder.ipynb #091a6171
@@ -31,7 +31,8 @@ def stft(
     "Short-time Fourier transform of the frames of an MDCT, orthonormal."
     padded = F.pad(wav[:, 0], (0, -wav.shape[-1] % hop))
     window = sine_window(hop, wav.device)
-    return torch.stft(padded, 2 * hop, hop, window=window, pad_mode='constant', normalized=True, return_complex=True).mT
+    return torch.stft(padded, 2 * hop, hop, window=window, pad_mode='constant', normalized=True,
+                      return_complex=True).mT
 
 def istft(
     spec: Tensor,     # from `stft` (b, n, hop + 1)
@@ -40,25 +41,29 @@ def istft(
     "Inverse of `stft`."
     hop = spec.shape[2] - 1
     window, longest = sine_window(hop, spec.device), (spec.shape[1] - 1) * hop
-    return torch.istft(spec.mT, 2 * hop, hop, window=window, normalized=True, length=longest)[:, None, :n_samples]
+    wav = torch.istft(spec.mT, 2 * hop, hop, window=window, normalized=True, length=longest)
+    return wav[:, None, :n_samples]
 
 # %% ../nbs/01c_autoencoder.ipynb #430d7638
-LOWEST, N_TONES, N_PEAKS = 33, 72, 10         # MIDI number of the lowest semitone (55 Hz), semitones, peaks of a frame
-ROLL_HOP, ROLL_WINDOW = 1024, 6144            # samples from frame to frame, and of a frame
+LOWEST, N_TONES = 33, 72             # MIDI number of the lowest semitone (55 Hz), and how many there are
+N_PEAKS = 10                         # of the spectrum, kept of each frame
+ROLL_HOP, ROLL_WINDOW = 1024, 6144   # samples from frame to frame, and of a frame
 
 def semitone_roll(
     wav: Tensor,  # sound (b, 1, t)
 ) -> Tensor:      # amplitudes (b, 72, n) at every 1 024th sample, the first at 0
     "How loud each semitone is."
     window = torch.hann_window(ROLL_WINDOW, device=wav.device)
-    spec = torch.stft(wav[:, 0], ROLL_WINDOW, ROLL_HOP, window=window, return_complex=True, pad_mode='constant')
+    spec = torch.stft(wav[:, 0], ROLL_WINDOW, ROLL_HOP, window=window, pad_mode='constant',
+                      return_complex=True)
     power = spec.abs().mul(2 / window.sum()).square().mT                                     # (b, n, f)
     low, mid, high = (power + 1e-12).log().unfold(2, 3, 1).unbind(3)
-    offset = ((low - high) / (2 * (low - 2 * mid + high)).clamp(max=-1e-6)).clamp(-.5, .5)   # of the peak from its bin
+    curvature = (2 * (low - 2 * mid + high)).clamp(max=-1e-6)
+    offset = ((low - high) / curvature).clamp(-.5, .5)                   # of the peak from its bin
     freq = (torch.arange(1, mid.shape[2] + 1, device=wav.device) + offset) * SR / ROLL_WINDOW
     tone = (12 * (freq / 440).log2() + 69 - LOWEST).round().long()
     is_peak = (mid > low) & (mid >= high) & (tone >= 0) & (tone < N_TONES)
-    lobe = F.pad(power, (1, 1)).unfold(2, 5, 1).sum(3) / 1.5             # over which the window spreads a sine's power
+    lobe = F.pad(power, (1, 1)).unfold(2, 5, 1).sum(3) / 1.5             # the window spreads a sine over it
     roll = torch.zeros(*power.shape[:2], N_TONES, device=wav.device)
     roll = roll.scatter_add_(2, tone.clamp(0, N_TONES - 1), lobe * is_peak).sqrt()
     return roll.where(roll >= roll.topk(N_PEAKS, 2).values[..., -1:], 0.).mT
@@ -66,11 +71,12 @@ def semitone_roll(
 # %% ../nbs/01c_autoencoder.ipynb #46088eca
 @lru_cache
 def _oscillators():
-    "Angle of each tone per sample and its first phase (72,); sine and cosine, falling and rising, of a frame (288, 1024)."
+    "Angle per sample and first phase of each tone (72,); cosines and sines that fall and rise (288, 1024)."
     angle = 2 * pi * 440 / SR * 2**((torch.arange(N_TONES, dtype=torch.float64) + LOWEST - 69) / 12)
     phase = 2 * pi * torch.rand(N_TONES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     turns, rise = angle[:, None] * torch.arange(ROLL_HOP), torch.arange(ROLL_HOP) / ROLL_HOP
-    return angle, phase, torch.cat([f(turns) * ramp for ramp in (1 - rise, rise) for f in (torch.cos, torch.sin)]).float()
+    waves = [f(turns) * ramp for ramp in (1 - rise, rise) for f in (torch.cos, torch.sin)]
+    return angle, phase, torch.cat(waves).float()
 
 def play_roll(
     roll: Tensor,    # amplitudes (b, 72, n), from `semitone_roll`
@@ -97,7 +103,7 @@ class TonalCoder(nn.Module):
         super().__init__()
         dim = self.n_frames * N_TONES
         self.register_buffer('mean', torch.zeros(dim))
-        self.register_buffer('axes', torch.eye(channels, dim))     # each as long as the standard deviation along it
+        self.register_buffer('axes', torch.eye(channels, dim))   # as long as the standard deviation
         self.register_buffer('gain', torch.ones(()))
 
     def rolls(self,
@@ -106,7 +112,8 @@ class TonalCoder(nn.Module):
     ) -> Tensor:         # square roots of amplitudes (b, n, 144)
         "Rolls of a sound, two frames side by side."
         roll, n = semitone_roll(wav), self.n_frames * n
-        return rearrange(F.pad(roll, (0, n - roll.shape[2])).sqrt(), 'b k (n i) -> b n (i k)', i=self.n_frames)
+        roll = F.pad(roll, (0, n - roll.shape[2])).sqrt()
+        return rearrange(roll, 'b k (n i) -> b n (i k)', i=self.n_frames)
 
     def project(self,
         rolls: Tensor,   # from `rolls` (b, n, 144)
@@ -125,7 +132,7 @@ class TonalCoder(nn.Module):
     ) -> Tensor:         # (b, 72, 2 n), of a sound of level 1
         "The semitone roll that `z` describes."
         rolls = self.restore(z)
-        rolls = rolls.where(rolls > .05, 0.).square() * self.gain     # what is fainter is an error of the components
+        rolls = rolls.where(rolls > .05, 0.).square() * self.gain   # fainter ones are errors of the PCA
         return rearrange(rolls, 'b n (i k) -> b k (n i)', i=self.n_frames)
 
     @torch.no_grad()
@@ -186,8 +193,8 @@ class Decoder(nn.Module):
         n_sizes: int = 5,  # that can be told apart
     ):
         super().__init__()
-        self.rows, self.from_z, self.from_tonal = rows, nn.Linear(channels, rows * width), nn.Linear(n_bins, width)
-        self.size = nn.Embedding(n_sizes, width)
+        self.rows, self.size = rows, nn.Embedding(n_sizes, width)
+        self.from_z, self.from_tonal = nn.Linear(channels, rows * width), nn.Linear(n_bins, width)
         self.blocks = nn.Sequential(*[ConvNeXtBlock(width, 2) for _ in range(depth)])
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 2 * n_bins)
         nn.init.constant_(self.head.bias[:n_bins], -3)                # begin with the tones, and little else
@@ -208,7 +215,8 @@ class Decoder(nn.Module):
         rows = self(z, log_magnitude_rows(spec, -(-n // PAIR)), torch.tensor(size, device=z.device))
         log_mag, phase = [x.unflatten(2, (PAIR, -1)).flatten(1, 2)[:, :n] for x in rows.chunk(2, 2)]
         mag = log_mag.clamp(max=5).exp()
-        return istft(spec + torch.complex((mag * phase.cos()).float(), (mag * phase.sin()).float()), tones.shape[-1])
+        residual = torch.complex((mag * phase.cos()).float(), (mag * phase.sin()).float())
+        return istft(spec + residual, tones.shape[-1])
 
 # %% ../nbs/01c_autoencoder.ipynb #2439fc95
 @dataclass(frozen=True)
@@ -219,13 +227,23 @@ class Size:
     detail: int = 0   # values for MDCT coefficients beside `z`, their places included
 
     def __post_init__(self):
-        for name, value in asdict(self).items(): check_number(name, value, int(name == 'channels'), CLIP_SAMPLES, whole=True)
+        for name, value in asdict(self).items():
+            check_number(name, value, int(name == 'channels'), CLIP_SAMPLES, whole=True)
 
 SIZES = dict(quarter=Size(8, detail=423), half=Size(16, detail=847), base=Size(32, detail=1694),
              double=Size(64, detail=3389), musical=Size(16, tonal=32))   # musical: all of the sound is in `z`
 
+def as_size(
+    size: str | dict | Size,   # one of `SIZES`, fields of a `Size`, or one
+) -> Size:
+    "A size by any of its names."
+    if isinstance(size, Size): return size
+    if not isinstance(size, str): return Size(**size)
+    if size not in SIZES: raise ValueError(f'size is {size!r}, not one of {", ".join(SIZES)}')
+    return SIZES[size]
+
 # %% ../nbs/01c_autoencoder.ipynb #e3eba26b
-TRAINED_SIZES = (*[size for size in SIZES.values() if size.detail], Size(64))   # in the order of the decoder's embedding
+TRAINED_SIZES = (*[size for size in SIZES.values() if size.detail], Size(64))   # in this order
 
 class MusicAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
     "Sinusoids plus a learned residual; any length of sound."
@@ -247,13 +265,14 @@ class MusicAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         self.encoder = Encoder(n_bins, width, encoder_depth, most, self.rows)
         self.tonal = TonalCoder(tonal_channels)
         self.decoder = Decoder(n_bins, width, decoder_depth, most, self.rows, len(TRAINED_SIZES))
-        self.reach = ceil((3 * max(encoder_depth, decoder_depth) + 2) / self.rows) + 1   # a block sees 3 rows to a side
+        rows = 3 * max(encoder_depth, decoder_depth) + 2              # that the blocks see to either side
+        self.reach = ceil(rows / self.rows) + 1
         self._set_size(size)
 
     def _set_size(self, size):
-        if isinstance(size, str) and size not in SIZES: raise ValueError(f'size is {size!r}, not one of {", ".join(SIZES)}')
-        self.size = SIZES[size] if isinstance(size, str) else size if isinstance(size, Size) else Size(**size)
-        if self.size.channels not in {s.channels for s in TRAINED_SIZES} or self.size.tonal not in (0, len(self.tonal.axes)):
+        self.size = as_size(size)
+        known = {s.channels for s in TRAINED_SIZES}, {0, len(self.tonal.axes)}
+        if self.size.channels not in known[0] or self.size.tonal not in known[1]:
             raise ValueError(f'{self.size}: the model has no such channels')
         self.config = self.config | dict(size=asdict(self.size))
         self.sparse_mdct = SparseMDCT(self.size.detail, self.frame) if self.size.detail else None
@@ -297,9 +316,10 @@ class MusicAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
     def decode(self, latent, n_samples):
         if latent.z.shape[1] != self.channels or (latent.detail is None) != (self.sparse_mdct is None):
             raise ValueError(f'this latent was not made at {self.size}: decode it with model.with_size(...)')
-        has_tones = self.size.detail or self.size.tonal       # tones in `z` share the embedding of as many channels with detail
-        index = next(i for i, s in enumerate(TRAINED_SIZES) if bool(s.detail) == bool(has_tones) and s.channels == self.size.channels)
-        wav = self.decoder.add_residual(latent.z[:, :self.size.channels], self.decode_tones(latent, n_samples), index)
+        has_tones = self.size.detail + self.size.tonal > 0          # of either kind: they share an embedding
+        index = [(s.channels, s.detail > 0) for s in TRAINED_SIZES].index((self.size.channels, has_tones))
+        z, tones = latent.z[:, :self.size.channels], self.decode_tones(latent, n_samples)
+        wav = self.decoder.add_residual(z, tones, index)
         return wav * latent.level.exp()[:, None, None]
 
     def decode_tones(self,
@@ -317,7 +337,7 @@ class MusicAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         semitones: int,    # how far; below 0 down
     ) -> Tensor:
         "Shift the semitone roll that `z` holds."
-        if not self.size.tonal: raise ValueError('only a size with tonal channels, such as "musical", can be transposed')
+        if not self.size.tonal: raise ValueError('only a size with tones in z can be transposed: "musical"')
         network, tonal = z.split([self.size.channels, self.size.tonal], 1)
         rolls = self.tonal.restore(tonal).unflatten(2, (-1, N_TONES))
         return torch.cat([network, self.tonal.project(F.pad(rolls, (semitones, -semitones)).flatten(2))], 1)
@@ -327,8 +347,9 @@ class MusicAutoencoder(nn.Module, Codec, PyTorchModelHubMixin):
         batches,           # of training sound (b, 1, t)
     ) -> 'MusicAutoencoder':
         "Find the components of the semitone roll on training music."
-        rolls = [self.tonal.rolls(wav / log_rms(wav).exp()[:, None, None], self.n_frames(wav.shape[-1])) for wav in batches]
-        self.tonal.fit(torch.cat(rolls))
+        def rolls(wav):
+            return self.tonal.rolls(wav / log_rms(wav).exp()[:, None, None], self.n_frames(wav.shape[-1]))
+        self.tonal.fit(torch.cat([rolls(wav) for wav in batches]))
         return self
 
     def forward(self, wav):
@@ -345,11 +366,13 @@ def load_model(
     device: str = 'cpu',           # where to put it
 ) -> nn.Module:                    # in evaluation mode
     "Load the model that ships with celae, at one of its sizes, or a model of one's own."
-    if str(name) in SIZES and not (Path(name)/'config.json').exists(): name, size = 'autoencoder', size or str(name)
-    model = read_model(model_folder(name), (MusicAutoencoder, CELAutoencoderLeakyReLU, CELAutoencoderSiLU), device)
+    if str(name) in SIZES and not (Path(name)/'config.json').exists():
+        name, size = 'autoencoder', size or str(name)
+    classes = MusicAutoencoder, CELAutoencoderLeakyReLU, CELAutoencoderSiLU
+    model = read_model(model_folder(name), classes, device)
     if size is None: return model
-    if not isinstance(model, MusicAutoencoder): raise ValueError(f'{name}: a {type(model).__name__} has only one size')
-    return model.with_size(size)
+    if isinstance(model, MusicAutoencoder): return model.with_size(size)
+    raise ValueError(f'{name}: a {type(model).__name__} has only one size')
 
 # %% ../nbs/01c_autoencoder.ipynb #6ef22948
 def export_onnx(
