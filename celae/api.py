@@ -7,6 +7,7 @@ __all__ = ['MAX_CHANNELS', 'sound_tensor', 'codec_at', 'encode', 'decode', 'embe
 
 # %% ../nbs/05c_api.ipynb #e09d0d2a
 import os
+from bisect import bisect_right
 from functools import lru_cache
 from pathlib import Path
 import numpy as np
@@ -96,6 +97,12 @@ def _size_of(latent):
     found = latent.z.shape[1], latent.detail is not None
     return next((name for name, s in SIZES.items() if (s.channels + s.tonal, s.detail > 0) == found), None)
 
+def _longest(latent, codec):
+    "Length of the longest sound that becomes a latent of this shape."
+    n_frames = latent.z.shape[2]
+    n = bisect_right(range(round(n_frames * codec.frame) + 1), n_frames, key=lambda n: codec.latent_shape(n)[1]) - 1
+    return n if latent.detail is None else min(n, (latent.detail.n_frames - 1) * codec.frame)
+
 def decode(
     latent: Latent,                 # from `encode`, edited or not
     n_samples: int | None = None,   # length of the sound; None: all frames, up to 93 ms more than went in
@@ -105,7 +112,7 @@ def decode(
     "Latent to sound."
     if not isinstance(latent, Latent): raise ValueError(f'a {type(latent).__name__} is no latent; make one with encode')
     codec = codec_at(model, size or _size_of(latent))
-    n_samples = codec.max_samples(latent.z.shape[2]) if n_samples is None else n_samples
+    n_samples = _longest(latent, codec) if n_samples is None else n_samples
     check_latent(latent, codec, check_number('n_samples', n_samples, 1, 2**40, whole=True))
     return torch.from_numpy(np.concatenate(list(decode_blocks(codec, latent, n_samples)), 1))[:, None]
 

@@ -135,6 +135,8 @@ def train(
     clips = load_clips(clip_table(folder, max_clips, seed=seed), cache)
     check_size(clips)
     before = evaluate(net.eval(), clips.split('test'), title='scoring before') if start else None
+    part = clips.split('train')
+    if model == 'autoencoder' and not start: net.fit_tones(part[::1 + len(part) // 2000].batches())
     fit_codec(net.train(), clips, config, out, dict(weights=weights), device=device, devices=devices,
               num_nodes=num_nodes, resume=resume)
     if not rank: print(f'{out}: {_said(evaluate(net, clips.split("test")), before)}')    # one process speaks for all
@@ -306,6 +308,7 @@ def edit(
     """Change the latent of a piece of music and hear what happens.
 
     Examples: celae edit song.mp3 --transpose -3 -o lower.ogg
+
     celae edit song.mp3 --smooth 8 --noise 0.3 -o changed.flac
     """
     import torch
@@ -385,7 +388,9 @@ def generate(
     """Make new music, or go on with a file, or vary it.
 
     Examples: celae generate --style ambient --seconds 20 -o new.ogg
+
     celae generate --begin song.mp3 --seconds 10 -o longer.ogg
+
     celae generate --begin song.mp3 --strength 0.5 -o other.ogg
     """
     from celae.data import AUDIO_OUT, output_path, write_audio
