@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['key_clarity', 'sound_vectors', 'note_vectors', 'frechet_distance', 'kernel_distance', 'density_coverage',
-           'half_intervals', 'ReferenceSet', 'evaluate_sets']
+           'half_intervals', 'ReferenceSet', 'SetScores', 'evaluate_sets']
 
 # %% ../nbs/04b_set_metrics.ipynb #2f47851b
 from collections.abc import Callable
@@ -22,27 +22,29 @@ from .data import SR, as_numpy, progress
 from .metrics import note_activity
 
 # %% ../nbs/04b_set_metrics.ipynb #e74f20b4
-_MAJOR = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88]     # how well each pitch class fits C major
-_MINOR = [6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17]     # and C minor
-_PROFILES = [np.roll(profile, i) for profile in (_MAJOR, _MINOR) for i in range(12)]  # of all keys
+_MAJOR = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88]   # how well each pitch
+_MINOR = [6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17]   # class fits C major, C minor
+_PROFILES = [np.roll(profile, i) for profile in (_MAJOR, _MINOR) for i in range(12)]
 
 def key_clarity(
     chroma: np.ndarray,   # share of each pitch class (12,)
 ) -> float:               # at most 1; 0 where all are alike
     "Correlation of pitch classes with the key that fits best."
-    return max(np.corrcoef(profile, chroma)[0, 1] for profile in _PROFILES) if chroma.std() > 1e-9 else 0.
+    if chroma.std() < 1e-9: return 0.
+    return max(np.corrcoef(profile, chroma)[0, 1] for profile in _PROFILES)
 
 # %% ../nbs/04b_set_metrics.ipynb #c6516633
-_LAGS = np.unique(np.geomspace(.1, 2, 13) * SR / 512).astype(int)                     # edges of bands of lags, in frames
+_LAGS = np.unique(np.geomspace(.1, 2, 13) * SR / 512).astype(int)   # edges of bands of lags, in frames
 
 def _rhythm(onset):
-    "Autocorrelation of the onset strength in bands of lags, standard deviation of the onset strength, and pulse."
+    "Autocorrelation of the onset strength in bands of lags, standard deviation of the strength, and pulse."
     import librosa
     onset = onset - onset.mean()
     correlation = librosa.autocorrelate(onset)
     correlation = correlation / (correlation[0] + 1e-9)
-    bands = [correlation[low:high].max(initial=-1.) for low, high in zip(_LAGS, _LAGS[1:])]
-    return [*bands, onset.std(), correlation[round(.25 * SR / 512):round(SR / 512)].max(initial=-1.)]
+    bands = zip([*_LAGS[:-1], round(.25 * SR / 512)], [*_LAGS[1:], round(SR / 512)])
+    *bands, pulse = [correlation[low:high].max(initial=-1.) for low, high in bands]
+    return [*bands, onset.std(), pulse]
 
 def _sound_vector(wav):
     import librosa
@@ -56,7 +58,8 @@ def sound_vectors(
     wavs,              # clips (b, 1, t) of 3 s or more, tensor or array
 ) -> pd.DataFrame:     # one row a clip
     "Describe timbre, harmony and rhythm of each clip."
-    names = [*(f'MFCC {i}, {stat}' for stat in ('mean', 'std') for i in range(20)), *(f'pitch class {i}' for i in range(12)),
+    names = [*(f'MFCC {i}, {stat}' for stat in ('mean', 'std') for i in range(20)),
+             *(f'pitch class {i}' for i in range(12)),
              *(f'onsets after {low * 512 / SR:.2f} s' for low in _LAGS[:-1]), 'onsets', 'pulse', 'key']
     rows = [_sound_vector(as_numpy(wav)) for wav in progress(list(wavs), 'describing clips')]
     return pd.DataFrame(rows, columns=names).astype(np.float32)
@@ -70,7 +73,8 @@ def note_vectors(
     wavs,              # clips (b, 1, t) of 4 s or more, tensor or array
 ) -> pd.DataFrame:     # one row a clip
     "Describe the first 4 s of each clip by the notes and onsets that a published transcriber finds."
-    names = [f'{what} {note}, {stat}' for what in ('note', 'onset') for stat in ('mean', 'std') for note in range(21, 109)]
+    columns = [f'{what} {{}}, {stat}' for what in ('note', 'onset') for stat in ('mean', 'std')]
+    names = [column.format(note) for column in columns for note in range(21, 109)]
     rows = [_note_vector(as_numpy(wav)) for wav in progress(list(wavs), 'transcribing')]
     return pd.DataFrame(rows, columns=names).astype(np.float32)
 
@@ -82,7 +86,8 @@ def frechet_distance(
     "Distance of two Gaussians fitted to two sets of vectors."
     cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     eigenvalues = np.linalg.eigvals(cov_x @ cov_y).real.clip(min=0)
-    return float(np.square(x.mean(0) - y.mean(0)).sum() + np.trace(cov_x + cov_y) - 2 * np.sqrt(eigenvalues).sum())
+    gap = np.square(x.mean(0) - y.mean(0)).sum()
+    return float(gap + np.trace(cov_x + cov_y) - 2 * np.sqrt(eigenvalues).sum())
 
 # %% ../nbs/04b_set_metrics.ipynb #0218f992
 def _off_diagonal_mean(kernel): return (kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1))
@@ -119,7 +124,7 @@ def half_intervals(
     halves = pd.DataFrame([scores(np.flatnonzero(draw)) for draw in draws])
     low, high = (halves - halves.mean()).quantile([.025, .975]).to_numpy()
     ends = {name: (value, value + low[i], value + high[i]) for i, (name, value) in enumerate(whole.items())}
-    return {f'{name}{end}': value for name, values in ends.items() for end, value in zip(('', '_low', '_high'), values)}
+    return {name + end: value for name in ends for end, value in zip(('', '_low', '_high'), ends[name])}
 
 # %% ../nbs/04b_set_metrics.ipynb #9275e92f
 class ReferenceSet:
@@ -130,15 +135,15 @@ class ReferenceSet:
         n_dims: int = 24,        # principal components at most; a tenth of the clips if those are fewer
         k: int = 5,              # see `density_coverage`
     ):
-        self.vectors, self.k = vectors, k
+        self.vectors, self.k, self.classifier = vectors, k, None
         n_dims = min(n_dims, ceil(len(vectors) / 10), vectors.shape[1])
         self.reduce = make_pipeline(StandardScaler(), PCA(n_dims, random_state=0))
         self.points = self.reduce.fit_transform(vectors)
         self.radii = np.sort(cdist(self.points, self.points), 1)[:, min(k, len(vectors) - 1)]
         self.among = _off_diagonal_mean(polynomial_kernel(self.points))
-        self.classifier = None
         if labels is not None and len(set(labels)) > 1:
-            self.classifier = make_pipeline(StandardScaler(), LogisticRegression(C=.1, max_iter=1000)).fit(vectors, labels)
+            classifier = LogisticRegression(C=.1, max_iter=1000)
+            self.classifier = make_pipeline(StandardScaler(), classifier).fit(vectors, labels)
 
     def distances(self,
         vectors: pd.DataFrame,   # of any clips (m, ..)
@@ -153,45 +158,49 @@ class ReferenceSet:
         "A distance to the nearest known clip that few other real clips fall below."
         return float(np.quantile(self.distances(vectors).min(1), share))
 
-    def _scores_of(self, vectors, labels, threshold):
-        "A function that scores some of the clips of a set; what pairs of clips give is computed once."
-        y = self.reduce.transform(vectors)
-        distances = cdist(y, self.points)
-        nearest, own, cross = distances.min(1), polynomial_kernel(y), polynomial_kernel(y, self.points).mean(1)
-        agrees = None if labels is None or self.classifier is None else self.classifier.predict(vectors) == np.asarray(labels)
-        def scores(rows):
-            kernel = self.among + _off_diagonal_mean(own[np.ix_(rows, rows)]) - 2 * cross[rows].mean()
-            found = dict(frechet=frechet_distance(self.points, y[rows]), kernel=float(kernel))
-            found['density'], found['coverage'] = density_coverage(distances[rows], self.radii, self.k)
-            if agrees is not None: found['agreement'] = float(agrees[rows].mean())
-            for name in ('pulse', 'key'):
-                if name in vectors: found[name] = wasserstein_distance(vectors[name].iloc[rows], self.vectors[name])
-            found['nearest'] = float(np.median(nearest[rows]))
-            if threshold is not None: found['copied'] = float((nearest[rows] < threshold).mean())
-            return found
-        return scores
-
-    def score(self,
-        vectors: pd.DataFrame,   # of the clips to be evaluated
-        labels=None,             # what each is meant to be (m,)
-        groups=None,             # what is drawn as a whole, such as the track of each (m,); None: each clip
+# %% ../nbs/04b_set_metrics.ipynb #e7841f9f
+class SetScores:
+    "Scores of any part of a set; what pairs of clips give is computed once."
+    def __init__(self,
+        reference: ReferenceSet,   # of the clips that were learned from
+        vectors: pd.DataFrame,     # of the clips to be evaluated
+        labels=None,               # what each is meant to be (m,)
         threshold: float | None = None,  # distance below which a clip counts as copied
-        n_draws: int = 100,      # halves for the intervals
-        seed: int = 0,           # of the draws
-    ) -> dict:                   # name of the score -> value, and `_low` and `_high` of its 95 % interval
-        "Evaluate a set of clips."
-        groups = range(len(vectors)) if groups is None else groups
-        return half_intervals(self._scores_of(vectors, labels, threshold), groups, n_draws, seed)
+    ):
+        self.reference, self.vectors, self.threshold = reference, vectors, threshold
+        self.points, self.distances = reference.reduce.transform(vectors), reference.distances(vectors)
+        self.among, self.nearest = polynomial_kernel(self.points), self.distances.min(1)
+        self.between = polynomial_kernel(self.points, reference.points).mean(1)
+        known = labels is not None and reference.classifier is not None
+        self.agrees = reference.classifier.predict(vectors) == np.asarray(labels) if known else None
+
+    def __call__(self,
+        rows: np.ndarray,   # numbers of the clips
+    ) -> dict:              # name of the score -> value
+        real, nearest = self.reference, self.nearest[rows]
+        among = _off_diagonal_mean(self.among[np.ix_(rows, rows)])
+        found = dict(frechet=frechet_distance(real.points, self.points[rows]))
+        found['kernel'] = float(real.among + among - 2 * self.between[rows].mean())
+        found['density'], found['coverage'] = density_coverage(self.distances[rows], real.radii, real.k)
+        if self.agrees is not None: found['agreement'] = float(self.agrees[rows].mean())
+        for name in ('pulse', 'key'):
+            if name in self.vectors: found[name] = wasserstein_distance(self.vectors[name].iloc[rows], real.vectors[name])
+        found['nearest'] = float(np.median(nearest))
+        if self.threshold is not None: found['copied'] = float((nearest < self.threshold).mean())
+        return found
 
 # %% ../nbs/04b_set_metrics.ipynb #62894eba
 def evaluate_sets(
-    rows: dict,        # name -> (vectors, labels they are meant to have or None[, groups]); the first is real music that was held out
+    sets: dict,        # name -> (vectors, labels or None[, groups]); the first: real music that was held out
     reference: ReferenceSet,   # what the models have learned from
-    n_draws: int = 100,   # see `ReferenceSet.score`
+    n_draws: int = 100,        # see `half_intervals`
 ) -> pd.DataFrame:     # one row a set
     "Compare sets of clips with real music."
-    sizes = {name: len(vectors) for name, (vectors, *_) in rows.items()}
-    if len(set(sizes.values())) > 1: raise ValueError(f'sets compare only for equal numbers of clips, not {sizes}')
-    how = dict(threshold=reference.copy_threshold(next(iter(rows.values()))[0]), n_draws=n_draws)
-    sets = progress(rows.items(), 'evaluating sets', len(rows))
-    return pd.DataFrame([dict(set=name, **reference.score(*row, **how)) for name, row in sets])
+    sizes, rows = {name: len(vectors) for name, (vectors, *_) in sets.items()}, []
+    if len(set(sizes.values())) > 1: raise ValueError(f'sets of different size cannot be compared: {sizes}')
+    threshold = reference.copy_threshold(next(iter(sets.values()))[0])
+    for name, (vectors, labels, *groups) in progress(sets.items(), 'evaluating sets', len(sets)):
+        scores = SetScores(reference, vectors, labels, threshold)
+        groups = groups[0] if groups else range(len(vectors))
+        rows.append(dict(set=name, **half_intervals(scores, groups, n_draws)))
+    return pd.DataFrame(rows)
