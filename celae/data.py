@@ -500,7 +500,7 @@ def output_path(
     if path.exists() and not path.is_file():
         raise ValueError(f'{path}: is not a plain file and is never replaced')
     if os.path.lexists(path) and not overwrite:
-        raise ValueError(f'{path}: exists already; use --overwrite to replace it, or name another with -o')
+        raise ValueError(f'{path}: exists already; use --overwrite to replace it, or name another file with -o')
     if not os.access(folder, os.W_OK):
         raise ValueError(f'{path}: cannot be written, because {folder} is write-protected')
     return path
