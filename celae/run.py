@@ -55,7 +55,7 @@ class Settings:
     tracks_per_style: int = 24    # of the built-in music
     sizes: tuple = (55_125, 27_563, 11_025)  # values per clip of the 2024 models
     epochs_2024: int = 4          # passes over the training clips, for each of the 2024 models
-    start: str = 'base'           # model folder or shipped name with whose weights the autoencoder begins; empty: fresh ones
+    start: str = 'base'           # model whose weights the autoencoder begins with; empty: fresh ones
     steps: int = 300              # of the autoencoder, batches of 8 crops of 3 s
     steps_prior: int = 400        # batches of 32 clips
     n_generated: int = 24         # clips in each set that is compared with real music
@@ -87,7 +87,7 @@ def check_run(
     for folder, folders, names in os.walk(out):
         for path in (Path(folder)/name for name in folders + names):
             if not Path(os.path.realpath(path)).is_relative_to(root):
-                raise ValueError(f'{path}: leads out of the folder of the run, so it is not read; put the file itself there')
+                raise ValueError(f'{path}: leads out of the folder of the run; put the file itself there')
             if not (path.is_file() or path.is_dir()): raise ValueError(f'{path}: is no plain file; delete it')
     return out
 
@@ -99,7 +99,8 @@ def write_json(
     value,        # what to write
 ):
     "Write JSON, whole or not at all."
-    with atomic_write(path) as part: part.write_text(json.dumps(value, indent=1, default=float) + '\n', 'utf-8')
+    text = json.dumps(value, indent=1, default=float) + '\n'
+    with atomic_write(path) as part: part.write_text(text, 'utf-8')
 
 def read_json(
     path: Path,      # file to read
@@ -107,7 +108,8 @@ def read_json(
 ):
     "Read JSON; a file that does not hold it is refused in one line."
     if not os.path.lexists(path): return default
-    try: value = json.loads(path.read_text('utf-8')) if path.is_file() and path.stat().st_size <= _MAX_JSON else None
+    is_plain = path.is_file() and path.stat().st_size <= _MAX_JSON
+    try: value = json.loads(path.read_text('utf-8')) if is_plain else None
     except (ValueError, RecursionError): value = None
     kinds = (dict, list) if default is None else type(default)
     if not isinstance(value, kinds): raise ValueError(f'{path}: damaged; it does not hold the JSON of a run')
@@ -121,10 +123,12 @@ def read_rows(
     return [row for row in read_json(Path(out)/'metrics'/f'{name}.json', []) if isinstance(row, dict)]
 
 # %% ../nbs/05_run.ipynb #f4766a72
+def _missing(path): return ValueError(f'{path}: no such file; the run has not come that far')
+
 def _fits(value, default):
     "Is a value from JSON one for the field of `Settings` with this default?"
     if isinstance(default, tuple):
-        return isinstance(value, list) and 0 < len(value) <= 16 and all(_fits(each, 1) and each for each in value)
+        return isinstance(value, list) and 0 < len(value) <= 16 and all(_fits(n, 1) and n for n in value)
     if type(value) is not type(default): return False
     return 0 <= value < 2**32 if isinstance(value, int) else len(value) < 4096 and '\0' not in value
 
@@ -134,9 +138,9 @@ def read_settings(
     "Read the settings of a run; values of a different type than those of `Settings` are refused."
     file, defaults = Path(out)/'settings.json', asdict(Settings())
     values = {name: value for name, value in read_json(file, {}).items() if name in defaults}
-    for name, value in values.items():
-        if not _fits(value, defaults[name]): raise ValueError(f'{file}: damaged; its {name} is {str(value)[:60]!r}')
-    return Settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    bad = [name for name, value in values.items() if not _fits(value, defaults[name])]
+    if bad: raise ValueError(f'{file}: damaged; its {bad[0]} is {str(values[bad[0]])[:60]!r}')
+    return Settings(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 # %% ../nbs/05_run.ipynb #412781d4
 _MAX_CLIPS = 5_000_000   # rows of a clip table
@@ -151,9 +155,10 @@ def read_clips(
     try:
         if ParquetFile(path).metadata.num_rows > _MAX_CLIPS: raise ValueError('too long')
         clips = pd.read_parquet(path)
-        clips = clips.assign(**{name: clips[name].astype(np.int64 if name in whole else str) for name in columns})
+        kinds = {name: np.int64 if name in whole else str for name in columns}
+        clips = clips.assign(**{name: clips[name].astype(kind) for name, kind in kinds.items()})
         if not len(clips) or (clips[whole] < 0).any(axis=None): raise ValueError('no clips')
-    except FileNotFoundError: raise ValueError(f'{path}: no such file; the run has not come that far') from None
+    except FileNotFoundError: raise _missing(path) from None
     except (ValueError, OSError, LookupError, TypeError, ArithmeticError):
         raise ValueError(f'{path}: damaged; it is not the clip table of a run') from None
     return clips
@@ -166,18 +171,21 @@ def save_latents(
 ):
     "Write latents as NPZ; those with many values a clip with 16 bits."
     dtype = np.float16 if latent.z[0].numel() > 4000 else np.float32
-    parts = {key: part.numpy().astype(dtype) for key, part in (('z', latent.z), ('level', latent.level)) if part is not None}
-    with atomic_write(out/'latents'/f'{name}.npz') as part: np.savez(part, **parts)
+    arrays = dict(z=latent.z.numpy().astype(dtype))
+    if latent.level is not None: arrays['level'] = latent.level.numpy()
+    with atomic_write(out/'latents'/f'{name}.npz') as part: np.savez(part, **arrays)
 
+# %% ../nbs/05_run.ipynb #ed772e4c
 def _read_array(f, name, n_dims, n_bytes):
     "An array of an NPZ file; what its header claims is checked before memory is taken."
     member = f.getinfo(f'{name}.npy')
     with f.open(member) as raw:
         version = np.lib.format.read_magic(raw)
         shape, _, dtype = np.lib.format.read_array_header_1_0(raw)
-    is_stored = member.compress_type == zipfile.ZIP_STORED and member.compress_size == member.file_size <= n_bytes
+    size = member.file_size
+    is_stored = member.compress_type == zipfile.ZIP_STORED and member.compress_size == size <= n_bytes
     is_right = version == (1, 0) and dtype.kind == 'f' and len(shape) == n_dims
-    if not (is_stored and is_right and math.prod(shape) * dtype.itemsize <= member.file_size): raise ValueError(name)
+    if not (is_stored and is_right and math.prod(shape) * dtype.itemsize <= size): raise ValueError(name)
     with f.open(member) as raw: return np.lib.format.read_array(raw, allow_pickle=False).astype(np.float32)
 
 def load_latents(
@@ -188,12 +196,12 @@ def load_latents(
     path = Path(out)/'latents'/f'{name}.npz'
     try:
         with zipfile.ZipFile(path) as f:
-            arrays = {key: _read_array(f, key, n_dims, path.stat().st_size)
-                      for key, n_dims in (('z', 3), ('level', 1)) if key == 'z' or 'level.npy' in f.namelist()}
-    except FileNotFoundError: raise ValueError(f'{path}: no such file; the run has not come that far') from None
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile):
+            n_dims = dict(z=3, level=1) if 'level.npy' in f.namelist() else dict(z=3)
+            arrays = {key: _read_array(f, key, n, path.stat().st_size) for key, n in n_dims.items()}
+    except FileNotFoundError: raise _missing(path) from None
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile):
         raise ValueError(f'{path}: damaged; it does not hold the latents of a run') from None
-    if not all(np.isfinite(array).all() for array in arrays.values()): raise ValueError(f'{path}: contains NaN or Inf')
+    if not all(np.isfinite(x).all() for x in arrays.values()): raise ValueError(f'{path} contains NaN or Inf')
     return Latent(**{key: torch.from_numpy(array) for key, array in arrays.items()})
 
 # %% ../nbs/05_run.ipynb #528206f1
@@ -210,6 +218,12 @@ def save_figure(
     file.with_suffix('.svg' if is_png else '.png').unlink(missing_ok=True)
     return file
 
+# %% ../nbs/05_run.ipynb #50d7fba4
+def _file_name(text):
+    "A text as part of a file name; a long one, such as the path of a track, as twelve digits."
+    name = os.fsencode(text)
+    return text.replace('/', '-') if len(name) < 200 else hashlib.sha256(name).hexdigest()[:12]
+
 def keep_sounds(
     out: Path,       # folder of a run
     section: str,    # under which the report plays them
@@ -218,9 +232,8 @@ def keep_sounds(
 ):
     "Write a row of sounds and put it into the index, metrics/sounds.json."
     index, files = read_json(out/'metrics'/'sounds.json', {}), {}
-    name = row if len(os.fsencode(row)) < 200 else hashlib.sha256(os.fsencode(row)).hexdigest()[:12]   # a long path
     for i, (caption, wav) in enumerate(wavs.items()):
-        file = out/'audio'/section/f'{name} {i}.mp3'.replace('/', '-')
+        file = out/'audio'/section/f'{_file_name(row)} {i}.mp3'
         with atomic_write(file) as part: part.write_bytes(mp3_bytes(safe_level(wav)))
         files[caption] = file.relative_to(out).as_posix()
     index.setdefault(section, {})[row] = files
@@ -231,7 +244,7 @@ def _check_needed(settings, cache, root):
     "Raise a `ValueError` if a run to be replaced holds what the new one reads."
     for used in (settings.folder, settings.start, cache):
         if used and Path(used).exists() and Path(used).resolve().is_relative_to(root):
-            raise ValueError(f'{used}: is needed, and lies in the run that would be replaced; use a different --out')
+            raise ValueError(f'{used}: is needed, and lies in the run to be replaced; use a different --out')
 
 def _check_same(settings, out):
     "Raise a `ValueError` that says which settings differ from those of a run that was begun."
@@ -239,6 +252,7 @@ def _check_same(settings, out):
     changed = [f'{name} ({old.get(name)}, not {new[name]})' for name in new if old.get(name) != new[name]]
     if changed: raise ValueError(f'{out}: was begun with different {", ".join(changed)}')
 
+# %% ../nbs/05_run.ipynb #a4afcebf
 def open_run(
     out: str | Path,      # folder of the run
     settings: Settings,   # what it is to do
@@ -248,14 +262,13 @@ def open_run(
 ) -> Path:                # the folder
     "Say before any work whether a run can be written; nothing is changed."
     out = Path(out)
-    if resume and overwrite: raise ValueError('--resume goes on with a run and --overwrite replaces it: choose one of them')
+    if resume and overwrite: raise ValueError('--resume and --overwrite exclude each other: choose one')
     output_path(out/'settings.json', overwrite=True)
     if not (out.exists() and any(out.iterdir())): return out
-    if not is_run(out):
-        raise ValueError(f'{out}: exists already and is not a run of celae, so nothing is written there; use a different --out')
+    if not is_run(out): raise ValueError(f'{out}: exists, but is not a run of celae; use a different --out')
     if overwrite: _check_needed(settings, cache, out.resolve())
     elif resume: _check_same(settings, out)
-    else: raise ValueError(f'{out}: exists already; use --resume to go on with it, --overwrite, or a different --out')
+    else: raise ValueError(f'{out}: exists already; use --resume, --overwrite, or a different --out')
     return out
 
 # %% ../nbs/05_run.ipynb #87b069ea
@@ -284,6 +297,14 @@ def delete_run(
     else: old.rmdir()
 
 # %% ../nbs/05_run.ipynb #1ec9da76
+def _announce(settings, clips):
+    "Tell what there is to do."
+    n_labels, n_tracks = clips.labels.nunique() if clips.labels.any() else 0, clips.tracks.nunique()
+    gigabytes = len(clips) * (220_500 + 2 * sum(settings.sizes)) / 1e9 + .1
+    text = '%d clips, %d tracks, %d labels; about %.0f min on two cores, %.1f GB on disk'
+    log.info(text, len(clips), n_tracks, n_labels, expected_minutes(settings, len(clips)), gigabytes)
+    if n_labels < 2: log.warning('no labels to compare (each folder makes one): there is no classifier')
+
 def read_music(
     settings: Settings,  # of the run
     cache: str | Path | None = None,  # where decoded clips are kept; None: the user's cache folder
@@ -294,10 +315,7 @@ def read_music(
     music = settings.folder or builtin_music(cache/f'builtin-{per_style}-{seed}', per_style, seed=seed)
     clips = load_clips(music, cache, settings.max_clips, seed=seed)
     check_size(clips, 12, 2)      # fewer have no distances between sets of clips
-    n_labels, gigabytes = clips.labels.nunique(), len(clips) * (220_500 + 2 * sum(settings.sizes)) / 1e9 + .1
-    log.info('%d clips, %d tracks, %d labels; about %.0f min on two cores, %.1f GB on disk', len(clips),
-             clips.tracks.nunique(), n_labels if clips.labels.any() else 0, expected_minutes(settings, len(clips)), gigabytes)
-    if n_labels < 2: log.warning('no labels to compare (one folder for each is what makes them): the classifier is skipped')
+    _announce(settings, clips)
     return clips
 
 # %% ../nbs/05_run.ipynb #81865531
@@ -306,17 +324,19 @@ def check_music(
     table: pd.DataFrame,  # clips that are there now
 ):
     "Raise a `ValueError` that says what differs if a run was begun with different music."
-    before = now = set()
-    if (out/'clips.parquet').exists():
+    file, before, now = out/'clips.parquet', set(), set()
+    if file.exists():
         old = read_clips(out, ('track', 'label', 'split', 'start', 'n_samples'))
-        if table_hash(old) == table_hash(table): return
-        before, now = set(old.track), set(table.track)
-    elif read_json(out/'settings.json', {}).get('table') in (None, table_hash(table)): return   # nothing was learned yet
+        was, before, now = table_hash(old), {*old.track}, {*table.track}
+    else: was = read_json(out/'settings.json', {}).get('table')                # nothing was learned yet
+    if was in (None, table_hash(table)): return
     changes = [f'{len(tracks)} tracks {word}, the first is {min(tracks)}'
                for word, tracks in (('added', now - before), ('removed', before - now)) if tracks]
-    raise ValueError(f'{out}: was begun with different music ({"; ".join(changes) or "lengths, labels or splits differ"}); '
+    raise ValueError(f'{out}: was begun with different music '
+                     f'({"; ".join(changes) or "lengths, labels or splits differ"}); '
                      'go on with the same, or begin anew with --overwrite or a different --out')
 
+# %% ../nbs/05_run.ipynb #05332842
 def begin_run(
     settings: Settings,   # of the run
     out: Path,            # its folder, from `open_run`
@@ -326,8 +346,9 @@ def begin_run(
     "Write the first files of a run."
     old = set_aside(out) if overwrite and is_run(out) else None
     if is_run(out): check_music(out, table)
-    is_listed = bool(settings.folder and gtzan_root(settings.folder))          # a split that others score by, too
-    write_json(out/'settings.json', asdict(settings) | dict(format='celae run 1', table=table_hash(table), listed_split=is_listed))
+    is_listed = bool(settings.folder and gtzan_root(settings.folder))      # a split that others score by
+    facts = dict(format='celae run 1', table=table_hash(table), listed_split=is_listed)
+    write_json(out/'settings.json', asdict(settings) | facts)
     with atomic_write(out/'clips.parquet') as part: table.to_parquet(part)
     counts = table.groupby('label').agg(tracks=('track', 'nunique'), clips=('track', 'size'))
     write_json(out/'metrics'/'music.json', counts.reset_index().to_dict('records'))
@@ -357,25 +378,28 @@ def train_models(
         if (out/'models'/key/'model.safetensors').exists(): continue
         model, config = new_model(**how)
         if key == 'autoencoder' and not settings.start: model.fit_tones(train.batches(title='finding tones'))
-        history = fit_codec(model, clips, config, out/'models'/key, device=device, resume=True, title=f'training {key}')
+        go_on = dict(device=device, resume=True, title=f'training {key}')
+        history = fit_codec(model, clips, config, out/'models'/key, **go_on)
         log.info('%s: validation loss %.4g after %d steps', key, history.valid_loss.min(), history.step.max())
 
+# %% ../nbs/05_run.ipynb #86a549c4
 def load_codecs(
     out: str | Path,   # folder of a run
 ) -> dict:             # key -> codec: the 2024 models, and the autoencoder once a size
     "Load the models that a run has trained."
     codecs = {key: load_model(Path(out)/'models'/key) for key in model_plan(read_settings(out))}
-    autoencoder = codecs.pop('autoencoder')
-    return codecs | {size: autoencoder.with_size(size) for size in ('double', 'base', 'half', 'quarter', 'musical')}
+    autoencoder, sizes = codecs.pop('autoencoder'), ('double', 'base', 'half', 'quarter', 'musical')
+    return codecs | {size: autoencoder.with_size(size) for size in sizes}
 
 # %% ../nbs/05_run.ipynb #b6cc331a
 def references(
     codecs: dict,   # key -> trained codec
-) -> dict:          # key -> reference codec: `resampling-<key>` and `sparse-<key>` have the size of codec `<key>`
+) -> dict:          # `resampling-<key>` and `sparse-<key>` -> reference codec of the size of codec `<key>`
     "Resampling and the largest MDCT coefficients, at the sizes of the models."
-    sizes = {key: codec.values_per_clip for key, codec in codecs.items() if codec.family in ('SiLU', 'autoencoder')}
-    plain = {f'resampling-{key}': Resampling(size) for key, size in sizes.items()}
-    return plain | {f'sparse-{key}': SparseMDCT(size, 1024 if size > 5000 else 2048) for key, size in sizes.items()}
+    models = {key: codec for key, codec in codecs.items() if codec.family in ('SiLU', 'autoencoder')}
+    sizes = {key: codec.values_per_clip for key, codec in models.items()}
+    plain = {f'resampling-{key}': Resampling(n) for key, n in sizes.items()}
+    return plain | {f'sparse-{key}': SparseMDCT(n, 1024 if n > 5000 else 2048) for key, n in sizes.items()}
 
 # %% ../nbs/05_run.ipynb #02e0afc4
 def example_clips(
@@ -396,10 +420,12 @@ def draw_losses(
     fig, axs = plt.subplots(1, 2, figsize=(8, 3), layout='constrained')
     histories = {key: pd.read_csv(out/'models'/key/'history.csv') for key in model_plan(read_settings(out))}
     ours = histories.pop('autoencoder')
-    plot_history(pd.concat([history.assign(model=key) for key, history in histories.items()]), axs[0], 'models of 2024: MSE')
+    old = pd.concat([history.assign(model=key) for key, history in histories.items()])
+    plot_history(old, axs[0], 'models of 2024: MSE')
     plot_history(ours, axs[1], 'autoencoder: perceptual loss')
     return fig
 
+# %% ../nbs/05_run.ipynb #a2f0243f
 def draw_quality(
     table: pd.DataFrame,   # from `compare_codecs`
 ):                         # matplotlib figure
@@ -409,20 +435,21 @@ def draw_quality(
     for ax, metric in zip(axs, ('snr', 'mel', 'stft')): plot_quality(table, metric, ax)
     return fig
 
-# %% ../nbs/05_run.ipynb #a2f0243f
+# %% ../nbs/05_run.ipynb #d65dabf5
 @torch.no_grad()
 def _keep_examples(out, clips, codecs):
     "Keep the sound and the spectrograms of what codecs make of a few clips."
     large, small = [f'silu-{pick(read_settings(out).sizes)}' for pick in (max, min)]
-    seen = (small, 'resampling-base', 'base')
-    heard = dict.fromkeys((large, small, f'resampling-{small}', 'resampling-base', 'sparse-base', 'base', 'half', 'quarter'))
+    heard = large, small, f'resampling-{small}', 'resampling-base', 'sparse-base', 'base', 'half', 'quarter'
+    seen = [codecs[key].label for key in (small, 'resampling-base', 'base')]
     for i, track in enumerate(clips.tracks):
         x = clips[i:i + 1].tensor()
-        sounds = {key: codecs[key].reconstruct(x) for key in heard}
-        keep_sounds(out, 'reconstruction', track, {'original': x} | {codecs[key].label: wav for key, wav in sounds.items()})
-        shown = {'original': x} | {codecs[key].label: sounds[key] for key in seen}
-        save_figure(out, f'reconstruction-{i}', plot_sounds(shown)[0, 0].figure)
+        sounds = {'original': x} | {codecs[key].label: codecs[key].reconstruct(x) for key in heard}
+        keep_sounds(out, 'reconstruction', track, sounds)
+        axs = plot_sounds({name: sounds[name] for name in ('original', *seen)})
+        save_figure(out, f'reconstruction-{i}', axs[0, 0].figure)
 
+# %% ../nbs/05_run.ipynb #4e1b7b02
 def score_models(
     out: Path,       # folder of a run
     clips: Clips,    # its music
@@ -439,7 +466,7 @@ def score_models(
     return table
 
 # %% ../nbs/05_run.ipynb #51f9adac
-VIEWS = dict(pooled='mean+std', all=ALL_STATISTICS, flat='flatten')    # ending of a key -> pooling of `clip_vectors`
+VIEWS = dict(pooled='mean+std', all=ALL_STATISTICS, flat='flatten')    # ending of a key -> pooling
 _WORDS = dict(pooled='', all=', all statistics', flat=', flattened')
 
 def list_views(
@@ -451,7 +478,8 @@ def list_views(
 ) -> list[dict]:
     "Rows of metrics/latents.json for one latent."
     facts = dict(latent=latent, family=family, values_per_clip=values_per_clip)
-    return [dict(key=f'{latent}-{view}', vectors=name + _WORDS[view], pooling=VIEWS[view], **facts) for view in views]
+    return [dict(key=f'{latent}-{view}', vectors=name + _WORDS[view], pooling=VIEWS[view], **facts)
+            for view in views]
 
 # %% ../nbs/05_run.ipynb #a66ba1af
 def encode_music(
@@ -465,19 +493,21 @@ def encode_music(
     rows = list_views('musical', f'musical {size}', 'autoencoder', size)
     rows += list_views('untrained', f'musical {size}, untrained', 'untrained', size, ('pooled', 'all'))
     for key, codec in codecs.items():
-        if codec.family == 'SiLU': rows += list_views(key, codec.label, 'SiLU', codec.values_per_clip, ('pooled', 'flat'))
+        if codec.family != 'SiLU': continue
+        rows += list_views(key, codec.label, 'SiLU', codec.values_per_clip, ('pooled', 'flat'))
     rows += list_views('resampling', 'resampling 11025', 'resampling', 11_025, ('pooled',))
     for key in dict.fromkeys(row['latent'] for row in rows):
         save_latents(out, key, encode_clips(codecs[key], clips, title=f'encoding with {key}'))
     mfcc = torch.from_numpy(mfcc_vectors(clips)).float()
     save_latents(out, 'mfcc', Latent(mfcc[..., None]))
-    rows += [row | dict(vectors='MFCC + chroma') for row in list_views('mfcc', '', 'features', mfcc.shape[1], ('flat',))]
+    features, = list_views('mfcc', '', 'features', mfcc.shape[1], ('flat',))
+    rows.append(features | dict(vectors='MFCC + chroma'))
     write_json(out/'metrics'/'latents.json', rows)
 
 # %% ../nbs/05_run.ipynb #d1de7cdf
 def load_representations(
     out: str | Path,   # folder of a run
-) -> pd.DataFrame:     # one row a representation, by key: vectors (its name), family, values_per_clip, x (its clip vectors)
+) -> pd.DataFrame:     # by key: vectors (the name), family, values_per_clip, x (clip vectors)
     "Clip vectors of everything that a run has encoded: pooled over time, and flattened as in 2024."
     file, rows = Path(out)/'metrics'/'latents.json', {}
     for row in read_rows(out, 'latents'):
@@ -506,13 +536,15 @@ def _draw_probe(out, name, title, result):
 
 # %% ../nbs/05_run.ipynb #04cfea10
 def _learn_axes(out, rows, clips, split, seed):
-    "Learn axes that keep clips of one track together, compare them with MFCC and chroma, keep metrics/track-axes.json."
+    "Learn axes that keep clips of one track together, and compare them with MFCC and chroma."
     how = dict(split=split, seed=seed)
     try:
         ours = probe_axes(rows.x['musical-all'], clips.label, clips.track, TrackAxes(), **how)
         base = probe_axes(rows.x['mfcc-flat'], clips.label, clips.track, None, **how)
     except ValueError as e: log.warning('no track axes: %s', e)
-    else: write_json(out/'metrics'/'track-axes.json', dict(by_track=ours.scores['by_track'], **compare_axes(ours, base)))
+    else:
+        facts = dict(by_track=ours.scores['by_track'], **compare_axes(ours, base))
+        write_json(out/'metrics'/'track-axes.json', facts)
 
 # %% ../nbs/05_run.ipynb #afe2489f
 def _load_analysis(out):
@@ -522,8 +554,22 @@ def _load_analysis(out):
     for key in (*shown.values(), 'mfcc-flat'):
         if key not in rows.index: raise ValueError(f'{out}: holds no latents of {key}')
     for key, x in rows.x.items():
-        if len(x) != len(clips): raise ValueError(f'{out}: holds {len(x)} latents of {key}, and {len(clips)} clips')
+        if len(x) != len(clips): raise ValueError(f'{out}: {len(x)} latents of {key}, but {len(clips)} clips')
     return clips, rows, shown
+
+# %% ../nbs/05_run.ipynb #947d061b
+def _compare(out, rows, labels, tracks, split, seed):
+    "Compare all representations, keep table and figure; the table is by key."
+    how = dict(seed=seed, baseline='mfcc-flat', n_repeats=3)
+    table = compare_representations(rows.x.to_dict(), labels, tracks, split, **how)
+    names = rows.vectors.astype(str).to_dict()
+    facts = rows[['family', 'values_per_clip']].reindex(table.index)
+    facts.insert(0, 'vectors', [names.get(key, key) for key in table.index])   # the majority class has no row
+    records = facts.join(table).reset_index(names='key').to_dict('records')
+    write_json(out/'metrics'/'representations.json', records)
+    table.index = facts.vectors
+    if 'accuracy' in table: save_figure(out, 'representations', plot_comparison(table).figure)
+    return table
 
 def analyze(
     out: str | Path,   # folder of a run with clips.parquet and latents/
@@ -531,22 +577,17 @@ def analyze(
     "Cluster, project and classify the clips by each kind of clip vectors."
     out = check_run(out)
     clips, rows, shown = _load_analysis(out)
-    is_labelled, seed = clips.label.nunique() > 1, read_settings(out).seed
+    seed, is_labelled = read_settings(out).seed, clips.label.nunique() > 1
     labels, tracks = (clips.label, clips.track) if is_labelled else (None, None)
     split = clips.split if read_json(out/'settings.json', {}).get('listed_split') is True else None
-    names = rows.vectors.astype(str).to_dict()
-    table = compare_representations(rows.x.to_dict(), labels, tracks, split, seed=seed, baseline='mfcc-flat', n_repeats=3)
-    facts = rows[['vectors', 'family', 'values_per_clip']].reindex(table.index)
-    facts.vectors = [names.get(key, key) for key in table.index]                  # the majority class has no row
-    table = facts.join(table)
-    write_json(out/'metrics'/'representations.json', table.reset_index(names='key').to_dict('records'))
-    if 'accuracy' in table:
-        save_figure(out, 'representations', plot_comparison(table.set_index('vectors')).figure)
-        _learn_axes(out, rows, clips, split, seed)
+    table = _compare(out, rows, labels, tracks, split, seed)
+    is_probed = 'accuracy' in table
+    if is_probed: _learn_axes(out, rows, clips, split, seed)
     for name, key in shown.items():
-        _draw_clusters(out, name, names[key], rows.x[key], labels, seed)
-        if 'accuracy' in table: _draw_probe(out, name, names[key], probe(rows.x[key], labels, tracks, split, seed=seed))
-    return table.set_index('vectors').drop(columns=['family', 'values_per_clip'])
+        x, title = rows.x[key], str(rows.vectors[key])
+        _draw_clusters(out, name, title, x, labels, seed)
+        if is_probed: _draw_probe(out, name, title, probe(x, labels, tracks, split, seed=seed))
+    return table
 
 # %% ../nbs/05_run.ipynb #1c12d1f7
 def edited_latents(
@@ -558,11 +599,21 @@ def edited_latents(
 ) -> dict:                  # caption -> latent of one clip
     "Edit the latent of a clip in all ways."
     latent, other, three, many = [codec.encode(each.tensor()) for each in (clip, others[:1], tracks, same)]
-    edits = {'amplified x1.5': Gain(1.5), 'attenuated x0.5': Gain(.5), 'noise': Noise(.5), 'smoothed': Smooth(8)}
+    edits = {'amplified x1.5': Gain(1.5), 'attenuated x0.5': Gain(.5), 'noise': Noise(.5)}
+    edits['smoothed'] = Smooth(8)
     if hasattr(codec, 'transpose'): edits['up 5 semitones'] = Transpose(5)
     edited = {'unchanged': latent} | {caption: edit(latent, codec) for caption, edit in edits.items()}
-    return edited | {'average of 3 clips': average([three]), f'average of {clip.labels[0] or "all"}': average([many]),
-                     'halfway to another clip': interpolate(latent, other, .5), 'random latent': random_latent(three, seed=0)}
+    edited['average of 3 clips'] = average([three])
+    edited[f'average of {clip.labels[0] or "all"}'] = average([many])
+    edited['halfway to a different clip'] = interpolate(latent, other, .5)
+    return edited | {'random latent': random_latent(three, seed=0)}
+
+# %% ../nbs/05_run.ipynb #d890eab9
+def _clips_to_mix(clips, clip):
+    "Test clips of a different label than that of a clip, of its label, and of three tracks."
+    test = clips.split('test')
+    is_same, first = (test.labels == clip.labels[0]).to_numpy(), test.table.groupby('track').head(1).index
+    return test if is_same.all() else test[~is_same], test[is_same], test[first[:3]]
 
 @torch.no_grad()
 def edit_examples(
@@ -570,15 +621,15 @@ def edit_examples(
     clips: Clips,    # its music
 ):
     "Edit the latent of the first example with two models; keep sounds and figures."
-    test, clip, codecs = clips.split('test'), example_clips(clips, 1), load_codecs(out)
-    is_same = (test.labels == clip.labels[0]).to_numpy()
-    parts = clip, test if is_same.all() else test[~is_same], test[is_same], test[test.table.groupby('track').head(1).index[:3]]
+    clip, codecs = example_clips(clips, 1), load_codecs(out)
+    others = _clips_to_mix(clips, clip)
     for name, key in dict(musical='musical', silu=f'silu-{min(read_settings(out).sizes)}').items():
-        latents = edited_latents(codecs[key], *parts)
+        latents = edited_latents(codecs[key], clip, *others)
         sounds = {caption: codecs[key].decode(latent, CLIP_SAMPLES) for caption, latent in latents.items()}
         keep_sounds(out, f'edits-{name}', clip.tracks[0], sounds)
-        for half, captions in dict(a=list(sounds)[:5], b=list(sounds)[5:]).items():
-            save_figure(out, f'edits-{name}-{half}', plot_sounds({c: sounds[c] for c in captions})[0, 0].figure)
+        items = list(sounds.items())
+        for half, some in dict(a=items[:5], b=items[5:]).items():
+            save_figure(out, f'edits-{name}-{half}', plot_sounds(dict(some))[0, 0].figure)
 
 # %% ../nbs/05_run.ipynb #50b44755
 def train_prior(
@@ -592,8 +643,8 @@ def train_prior(
     if (folder/'model.safetensors').exists(): return load_prior(folder)
     shipped = 'prior-albums' if settings.folder else 'prior-builtin'
     start = load_prior(shipped) if settings.start == 'base' else None
-    how = dict(n_steps=settings.steps_prior, lr=1e-3 if start else 4e-3, seed=settings.seed, device=device, start=start)
-    prior, _ = fit_prior(load_latents(out, 'musical'), clips, folder, codec, **how)
+    how = dict(lr=1e-3 if start else 4e-3, seed=settings.seed, device=device, start=start)
+    prior, _ = fit_prior(load_latents(out, 'musical'), clips, folder, codec, settings.steps_prior, **how)
     return prior
 
 # %% ../nbs/05_run.ipynb #ed2e036a
@@ -613,16 +664,16 @@ def make_sets(
     seed: int = 0,          # of the averages
 ) -> dict:                  # key -> sound of as many clips as `real` has (n, 1, t)
     "Real clips, the same through the codec, and three ways to make new ones."
-    x, wanted = real.tensor(), real.labels.to_numpy()
-    new = dict(generated=[prior.sample(label, 1, latent.z.shape[-1], seed=i) for i, label in enumerate(wanted)],
+    x, n_frames = real.tensor(), latent.z.shape[-1]
+    new = dict(generated=[prior.sample(label, 1, n_frames, seed=i) for i, label in enumerate(real.labels)],
                random=[random_latent(latent, 1, seed=i) for i in range(len(real))],
-               average=_averages(latent, labels, wanted, seed))
-    decoded = {key: torch.cat([codec.decode(each, x.shape[-1]) for each in latents]) for key, latents in new.items()}
-    return dict(real=x, codec=codec.reconstruct(x)) | decoded
+               average=_averages(latent, labels, real.labels, seed))
+    def decode(latents): return torch.cat([codec.decode(each, x.shape[-1]) for each in latents])
+    return dict(real=x, codec=codec.reconstruct(x)) | {key: decode(latents) for key, latents in new.items()}
 
 # %% ../nbs/05_run.ipynb #67e2d09a
-SETS = dict(real='real music, not trained on', codec='the same, through the autoencoder', generated='generated',
-            random='random latents', average='averages of 3 clips')   # key -> what tables call it
+SETS = dict(real='real music, not trained on', codec='the same, through the autoencoder',
+            generated='generated', random='random latents', average='averages of 3 clips')   # names in tables
 
 def compare_sets(
     sets: dict,       # from `make_sets`
@@ -632,10 +683,20 @@ def compare_sets(
     "Compare sets of clips with those that were learned from."
     labels = real.labels.to_numpy() if known.labels.nunique() > 1 else None
     reference = ReferenceSet(sound_vectors(known.tensor()), known.labels.to_numpy())
-    rows = {key: (sound_vectors(wavs), labels, real.tracks if key in ('real', 'codec') else None) for key, wavs in sets.items()}
+    groups = dict(real=real.tracks, codec=real.tracks)                  # clips that are not independent
+    rows = {key: (sound_vectors(wavs), labels, groups.get(key)) for key, wavs in sets.items()}
     table = evaluate_sets(rows, reference)
     table.insert(1, 'name', table.set.map(SETS))
     return table
+
+# %% ../nbs/05_run.ipynb #e48e7c2f
+@torch.no_grad()
+def _keep_generated(out, prior, codec, n_frames):
+    "Keep the sound of the first seed of the first labels."
+    made = {label or 'music': prior.sample(label, 1, n_frames, seed=0) for label in prior.labels[:16]}
+    sounds = {label: codec.decode(latent, CLIP_SAMPLES) for label, latent in made.items()}
+    keep_sounds(out, 'generated', 'seed 0', sounds)
+    save_figure(out, 'generated', plot_sounds(dict(list(sounds.items())[:4]))[0, 0].figure)
 
 def generate_clips(
     out: Path,              # folder of a run
@@ -649,13 +710,17 @@ def generate_clips(
     real, known = draw(test, settings.n_generated), draw(train, 200)
     table = compare_sets(make_sets(prior, codec, real, latent, clips.labels, settings.seed), real, known)
     write_json(out/'metrics'/'generation.json', table.to_dict('records'))
-    made = [(label, prior.sample(label, 1, latent.z.shape[-1], seed=0)) for label in prior.labels[:16]]
-    with torch.no_grad(): sounds = {label or 'music': codec.decode(each, CLIP_SAMPLES) for label, each in made}
-    keep_sounds(out, 'generated', 'seed 0', sounds)
-    save_figure(out, 'generated', plot_sounds(dict(list(sounds.items())[:4]))[0, 0].figure)
+    _keep_generated(out, prior, codec, latent.z.shape[-1])
     return table
 
 # %% ../nbs/05_run.ipynb #8ab59504
+def _write_facts(out, device, start):
+    "Keep metrics/run.json: the time that the run has taken, and on what."
+    minutes = read_json(out/'metrics'/'run.json', {}).get('minutes', 0) + (time.time() - start) / 60
+    facts = dict(minutes=minutes, device=device, threads=torch.get_num_threads(), date=str(date.today()))
+    facts |= dict(python=platform.python_version(), torch=torch.__version__, celae=version('celae'))
+    write_json(out/'metrics'/'run.json', facts)
+
 def _run_stages(out, clips, device, start):
     "All of a run after its music has been read."
     log.info('2/5 training the models')
@@ -669,10 +734,9 @@ def _run_stages(out, clips, device, start):
     log.info('5/5 making new sound')
     edit_examples(out, clips)
     generate_clips(out, clips, device)
-    minutes = read_json(out/'metrics'/'run.json', {}).get('minutes', 0) + (time.time() - start) / 60
-    write_json(out/'metrics'/'run.json', dict(minutes=minutes, device=device, threads=torch.get_num_threads(),
-               python=platform.python_version(), torch=torch.__version__, celae=version('celae'), date=str(date.today())))
+    _write_facts(out, device, start)
 
+# %% ../nbs/05_run.ipynb #e6273427
 def run(
     settings: Settings = Settings(),  # what to do
     out: str | Path | None = None,    # folder of the run; None: runs/<folder>-<date>
@@ -680,7 +744,7 @@ def run(
     resume: bool = False,             # go on with a run that was interrupted
     overwrite: bool = False,          # replace an older run with this name, once this one has finished
     cache: str | Path | None = None,  # where decoded clips are kept; None: the user's cache folder
-    finish: Callable | None = None,   # what is made of the folder in the end, such as `write_report`; gives a path
+    finish: Callable | None = None,   # what is made of the folder in the end, such as `write_report`
 ) -> Path:                            # what `finish` gives; without it, the folder
     "Turn a folder of music into models, an analysis, new sound and a report."
     start, device = time.time(), pick_device(device)
