@@ -23,7 +23,7 @@ from .metrics import note_activity
 
 # %% ../nbs/04b_set_metrics.ipynb #e74f20b4
 _MAJOR = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88]   # how well each pitch
-_MINOR = [6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17]   # class fits C major, C minor
+_MINOR = [6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17]   # class fits C, C minor
 _PROFILES = [np.roll(profile, i) for profile in (_MAJOR, _MINOR) for i in range(12)]
 
 def key_clarity(
@@ -184,7 +184,8 @@ class SetScores:
         found['density'], found['coverage'] = density_coverage(self.distances[rows], real.radii, real.k)
         if self.agrees is not None: found['agreement'] = float(self.agrees[rows].mean())
         for name in ('pulse', 'key'):
-            if name in self.vectors: found[name] = wasserstein_distance(self.vectors[name].iloc[rows], real.vectors[name])
+            if name not in self.vectors: continue
+            found[name] = wasserstein_distance(self.vectors[name].iloc[rows], real.vectors[name])
         found['nearest'] = float(np.median(nearest))
         if self.threshold is not None: found['copied'] = float((nearest < self.threshold).mean())
         return found
