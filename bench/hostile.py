@@ -1,7 +1,7 @@
 """Hostile input by the hundred: sound files, names, latents, model and run folders, tables and archives.
 
-All are made from nothing. Every case is a `Case`: what it is, how to make it at a path, and what is truly in it.
-Nothing here imports celae, so that the same cases can be put to any version of it.
+All are made from nothing. Every case is a `Case`: what it is, how to make it at a path, and what is truly in
+it. Nothing here imports celae, so that the same cases can be put to any version of it.
 """
 import io
 import json
@@ -309,9 +309,9 @@ def pack_latent(facts, tensors, checksum=True):
         header[name] = dict(dtype=kind, shape=list(x.shape), data_offsets=[len(body), len(body) + x.nbytes])
         body += x.tobytes()
     if checksum and isinstance(facts, dict):
-        parts = [repr(sorted((k, v) for k, v in facts.items() if k != 'checksum')).encode()]
-        facts = facts | dict(checksum=sha256(b''.join(parts + [k.encode() + np.asarray(v).tobytes() for k,
-                                                               v in sorted(tensors.items())])).hexdigest()[:16])
+        said = json.dumps({k: v for k, v in facts.items() if k != 'checksum'}, sort_keys=True).encode()
+        parts = [k.encode() + np.asarray(v).tobytes() for k, v in sorted(tensors.items())]
+        facts = facts | dict(checksum=sha256(b''.join([said, *parts])).hexdigest()[:16])
     return write_safetensors(dict(__metadata__=dict(celae=facts if isinstance(facts, str)
                                                     else json.dumps(facts))) | header, body)
 
@@ -333,8 +333,12 @@ def latent_cases(good):
            '2^63': 2**63, '1e400': 10**400, 'half': facts['n_samples'] + .5, 'true': True,
            'null': None, 'text': 'x' * 10, 'a list': [1], 'an object': {}, 'nan': float('nan'),
            'infinite': float('inf'), 'missing': ...}
-    for key in ('n_samples', 'n_bits', 'sr'):
+    for key in ('n_samples', 'sr', 'size'):
         for word, value in odd.items(): said(f'{key} {word}', **{key: value})
+    for key in facts['size']:
+        for word, value in odd.items(): said(f'size: {key} {word}', size={k: v for k, v in (facts['size'] | {key: value}).items() if v is not ...})
+    said('size: one field more', size=facts['size'] | dict(more=1))
+    said('a fact more', more=1)
     for key in ('model', 'hash', 'format'):
         for word in ('null', 'a list', 'an object', '0', 'missing'): said(f'{key} {word}', **{key: odd[word]})
     said('model with HTML', model='<script>alert(1)</script>', hash='0' * 12)
@@ -359,19 +363,23 @@ def latent_cases(good):
     for word, value in dict(nan=np.nan, infinite=np.inf, huge=1e30).items(): holds(f'level {word}',
             level=np.full_like(tensors['level'], value))
     holds('level missing', level=None)
-    holds('level empty', level=tensors['level'][:, :0])
+    holds('level empty', level=tensors['level'][:0])
     holds('level of three', level=np.repeat(tensors['level'], 3, 0))
-    holds('bits missing', bits=None)
-    holds('bits short', bits=tensors['bits'][:, :1])
-    holds('bits long', bits=np.repeat(tensors['bits'], 50, 1))
-    holds('bits of floats', bits=tensors['bits'].astype(np.float32))
-    holds('values missing', values=None)
-    holds('values short', values=tensors['values'][..., :3])
-    holds('values of one dimension', values=tensors['values'].reshape(-1))
-    holds('values not a number', values=np.full(tensors['values'].shape, np.nan, np.float32))
+    holds('level of two dimensions', level=tensors['level'][None])
+    if 'places' in tensors:
+        places, detail = tensors['places'], tensors['detail']
+        for word, x in {'missing': None, 'short': places[:1], 'empty': places[:0], 'long': np.repeat(places, 50),
+                        'of floats': places.astype(np.float32), 'all set': np.full_like(places, 255),
+                        'none set': np.zeros_like(places), 'turned': places[::-1]}.items(): holds(f'places {word}', places=x)
+        for word, x in {'missing': None, 'short': detail[:3], 'empty': detail[:0], 'long': np.repeat(detail, 2),
+                        'of two dimensions': detail[None], 'not a number': np.full(detail.shape, np.nan, np.float32),
+                        'huge': np.full(detail.shape, 3e38, np.float32)}.items(): holds(f'detail {word}', detail=x)
+        for word, value in dict(nan=np.nan, infinite=np.inf, huge=1e38).items():
+            holds(f'scale of detail {word}', detail_scale=np.full_like(tensors['detail_scale'], value))
+        holds('detail gone', detail=None, detail_scale=None, places=None)
     holds('one tensor more', extra=np.zeros(9, np.float32))
     for word, text in {'null': 'null', 'a list': '[]', 'a number': '7', 'no JSON': '{',
-                       'deep': '[' * 100_000, 'twice': '{"format": "celae 1", "format": "celae 1"}'}.items():
+                       'deep': '[' * 100_000, 'twice': '{"format": "celae 2", "format": "celae 2"}'}.items():
         add(f'facts {word}', pack_latent(text, tensors))
     add('checksum wrong', pack_latent(facts | dict(checksum='0' * 16), tensors, False))
     add('checksum missing', pack_latent({k: v for k, v in facts.items() if k != 'checksum'}, tensors, False))
@@ -431,14 +439,15 @@ def _weights(change):
 
 def _filled(value):
     def change(parts):
-        name = next(k for k, (kind, shape, data) in parts.items() if kind == 'F32' and len(shape) > 1)
+        name = next(k for k, (kind, shape, data) in parts.items() if kind in ('F32', 'F16') and len(shape) > 1)
         kind, shape, data = parts[name]
-        parts[name] = [kind, shape, np.full(len(data) // 4, value, np.float32).tobytes()]
+        with np.errstate(over='ignore'):
+            parts[name] = [kind, shape, np.full(np.prod(shape), value).astype(KINDS[kind]).tobytes()]
     return _weights(change)
 
 
 def model_cases():
-    "Model folders from strangers: name -> maker of (path, folder of a good model, trace that no code may leave)."
+    "Model folders from strangers: name -> maker of (path, folder of a good model, trace of code that ran)."
     def fifo(old, path, trace): os.mkfifo(path)
     def loop(old, path, trace): path.symlink_to(path)
     def zeros(old, path, trace): path.symlink_to('/dev/zero')
@@ -450,9 +459,8 @@ def model_cases():
         name = next(k for k, (_, shape, _) in parts.items() if len(shape) > 1)
         parts[name][1] = parts[name][1][::-1]
     def doubles(parts):
-        for k, (kind, shape, data) in parts.items(): parts[k] = ['F64', shape,
-                                                                 np.frombuffer(data,
-                                                                         np.float32).astype(np.float64).tobytes()] if kind == 'F32' else [kind, shape, data]
+        for k, (kind, shape, data) in parts.items():
+            if kind in ('F32', 'F16'): parts[k] = ['F64', shape, np.frombuffer(data, KINDS[kind]).astype(float).tobytes()]
     made = {f'config {word}': _model(text) for word, text in {
         'empty': b'', 'null': b'null', 'list': b'[]', 'number': b'3', 'text': b'"x"', 'no JSON': b'{',
         'binary': b'\xff\xfe\x00', 'deep': b'[' * 100_000,
@@ -460,14 +468,17 @@ def model_cases():
         'without model': b'{"width": 3}', 'model null': b'{"model": null}', 'model list': b'{"model": []}',
         'model a module': b'{"model": "os.system"}',
         'model 2 TB': b'{"model": "CELAutoencoderSiLU", "kernel_size": 100000000001}',
-        'resampling of 0': b'{"model": "SpectralAutoencoder", "hop_length": 0}',
-        'hop -1': b'{"model": "SpectralAutoencoder", "hop_length": -1}',
-        'n_fft 0': b'{"model": "SpectralAutoencoder", "n_fft": 0}',
-        'n_fft 1e12': b'{"model": "SpectralAutoencoder", "n_fft": 1000000000000}'}.items()}
+        'no tones': b'{"model": "MusicAutoencoder", "tonal_channels": 0}',
+        'tones -1': b'{"model": "MusicAutoencoder", "tonal_channels": -1}',
+        'tones 1e12': b'{"model": "MusicAutoencoder", "tonal_channels": 1000000000000}',
+        'of 0.1': b'{"model": "HybridAutoencoder", "size": "base"}'}.items()}
     made |= {f'width {value}': _config(width=value) for value in (0, -1, 1.5, 'x', None, [1], True, 10**6,
                                                                   10**12, float('nan'))}
     made |= {f'depth {value}': _config(decoder_depth=value) for value in (-1, 10**7, 'x', None)}
-    made |= {'size unknown': _config(size='huge'), 'size list': _config(size=[1]),
+    made |= {'size unknown': _config(size='huge'), 'size list': _config(size=[1]), 'size empty': _config(size={}),
+             'size of 7 channels': _config(size=dict(channels=7, tonal=0, detail=99)), 'size of text': _config(size=dict(channels='x')),
+             'size one field more': _config(size=dict(channels=8, tonal=0, detail=99, more=1)),
+             'size of 1e12': _config(size=dict(channels=32, tonal=0, detail=10**12)),
              'one setting more': _config(extra=1), 'noise text': _config(z_noise='x'),
              'kind of prior': _config(model='LatentPrior'), 'kind of PCA': _config(model='PCACodec')}
     made |= {f'weights {word}': _model(weights=what) for word, what in {
@@ -493,7 +504,7 @@ SCRIPT = '<script>alert("from a run")</script><img src=x onerror=alert(1)>'
 
 
 def run_cases():
-    "Changes to a good run: name -> function of (folder of the run, secret file outside, trace that no code may leave)."
+    "Changes to a good run: name -> function of (its folder, secret file outside, trace of code that ran)."
     import pandas as pd
 
     def text(name, value):
@@ -514,10 +525,11 @@ def run_cases():
             file = dict(absolute=str(secret), above=os.path.relpath(secret, run), link='audio/link.mp3',
                         etc='/etc/hostname')[where]
             index = json.loads((run/'metrics'/'sounds.json').read_text())
-            (run/'metrics'/'sounds.json').write_text(json.dumps(dict(reconstruction={'row': {'caption': file}}, **{k: v for k, v in index.items() if k != 'reconstruction'})))
+            index['reconstruction'] = {'row': {'caption': file}}
+            (run/'metrics'/'sounds.json').write_text(json.dumps(index))
         return change
 
-    def npz(write, which='*plain*.npz'):
+    def npz(write, which='musical.npz'):
         def change(run, secret, trace):
             for file in run.glob(f'latents/{which}'): write(file, trace)
         return change
@@ -534,11 +546,11 @@ def run_cases():
             clips = pd.read_parquet(run/'clips.parquet')
             change_table(clips, secret).to_parquet(run/'clips.parquet')
         return change
-    def objects(file, trace): np.savez(file, z=np.array([_Runs(trace)], object), side=np.zeros((1, 1)))
+    def objects(file, trace): np.savez(file, z=np.array([_Runs(trace)], object), level=np.zeros(1))
     def nans(file, trace): np.savez(file, **{k: np.full_like(v, np.nan) for k, v in np.load(file).items()})
     def short(file, trace): np.savez(file, **{k: v[:2] for k, v in np.load(file).items()})
     def pickled(file, trace): file.write_bytes(evil_pickle(trace))
-    def hybrid(make): return lambda run, secret, trace: _other_model(run/'models'/'hybrid', make, trace)
+    def autoencoder(make): return lambda run, secret, trace: _other_model(run/'models'/'autoencoder', make, trace)
     def fifo(file, secret): os.mkfifo(file)
     def linked(file, secret): file.symlink_to(secret)
     def zeros(file, secret): file.symlink_to('/dev/zero')
@@ -566,23 +578,27 @@ def run_cases():
              value in {'null': 'null', 'empty': '[]', 'cut': '{', 'numbers': [1, 2],
                        'script': [dict(codec=SCRIPT, snr=1)]}.items()}
     made |= {f'{name}.json a script': text(f'metrics/{name}.json',
-                                           [dict(vectors=SCRIPT, set=SCRIPT, label=SCRIPT, k=2)])
-                                           for name in ('representations', 'generation', 'report-plain',
-                                                        'kmeans-plain')}
-    made |= {'kmeans null': text('metrics/kmeans-plain.json', 'null'),
+                                           [dict(vectors=SCRIPT, set=SCRIPT, name=SCRIPT, key=SCRIPT, label=SCRIPT, k=2)])
+                                           for name in ('representations', 'generation', 'report-musical',
+                                                        'kmeans-musical')}
+    made |= {'kmeans null': text('metrics/kmeans-musical.json', 'null'),
              'track-axes a list': text('metrics/track-axes.json', [1])}
+    made |= {f'latents.json {word}': text('metrics/latents.json', value) for word, value in {
+        'null': 'null', 'cut': '{', 'numbers': [1, 2], 'without latent': [dict(key='x', vectors='x', pooling='mean')],
+        'script': [dict(key=SCRIPT, latent=SCRIPT, vectors=SCRIPT, pooling=SCRIPT, family=SCRIPT, values_per_clip=SCRIPT)],
+        'above': [dict(key='x', latent='../../../outside/secret', vectors='x', pooling='mean', family='x', values_per_clip=1)]}.items()}
     made |= {'latents of objects': npz(objects), 'latents pickled': npz(pickled),
              'latents not a number': npz(nans), 'latents short': npz(short),
              'latents cut': npz(lambda file, trace: file.write_bytes(file.read_bytes()[:999])),
              'latents empty': npz(lambda file, trace: file.write_bytes(b'')),
              'features of objects': npz(lambda file, trace: np.savez(file,
-                                                                     x=np.array([_Runs(trace)], object)),
-                                                                     'MFCC*.npz'),
-             'latents a pipe': replaced('latents/*plain*.npz', fifo),
-             'latents linked away': replaced('latents/*plain*.npz', linked),
-             'figures linked away': replaced('figures/*.png', linked),
-             'figures linked to zeros': replaced('figures/pca-plain.png', zeros),
-             'figures a pipe': replaced('figures/pca-plain.png', fifo),
+                                                                     z=np.array([_Runs(trace)], object)),
+                                                                     'mfcc.npz'),
+             'latents a pipe': replaced('latents/musical.npz', fifo),
+             'latents linked away': replaced('latents/musical.npz', linked),
+             'figures linked away': replaced('figures/*.*', linked),
+             'figures linked to zeros': replaced('figures/pca-musical.*', zeros),
+             'figures a pipe': replaced('figures/pca-musical.*', fifo),
              'settings a pipe': replaced('settings.json', fifo),
              'clips a pipe': replaced('clips.parquet', fifo),
              'clips missing': replaced('clips.parquet', lambda file, secret: None),
@@ -600,7 +616,7 @@ def run_cases():
              'clips: lengths huge': table(lambda clips, secret: clips.assign(n_samples=2**62)),
              'clips: factor infinite': table(lambda clips, secret: clips.assign(tempo=np.where(np.arange(len(clips)) % 2, np.inf, 1.))),
              'clips: factor with scripts': table(lambda clips, secret: clips.assign(mood=[SCRIPT + str(i % 3) for i in range(len(clips))]))}
-    made |= {f'hybrid: {name}': hybrid(make) for name, make in model_cases().items()
+    made |= {f'autoencoder: {name}': autoencoder(make) for name, make in model_cases().items()
              if name in ('config null', 'width 1000000000000', 'weights pickle', 'weights pipe',
                          'weights nan', 'config pipe', 'weights missing', 'kind of prior')}
     return made
@@ -782,7 +798,7 @@ WRITES = ('os.rename', 'os.mkdir', 'os.truncate', 'os.link', 'os.symlink')
 
 
 def at_event(n, act, folder=None, counted=None):
-    """From now on this process counts what it does, and calls `act(path)` before the `n`th event (0: at once).
+    """From now on this process counts what it does, and calls `act(path)` before the `n`th event.
 
     Events are those that Python audits: with a folder the openings for writing, new folders and renames below
     it, else all of them, imports and readings too. A moment found so does not depend on the speed of the
@@ -811,7 +827,7 @@ def die(path):
 
 
 def killed_at(moments, work, folder=None):
-    "Fork at each moment a process that does the work and dies there: did it die? For small scripts without threads."
+    "Fork at each moment a process that does the work and dies there: did it die? For scripts without threads."
     died = []
     for n in moments:
         pid = os.fork()

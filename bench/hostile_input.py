@@ -5,7 +5,7 @@
     python bench/hostile_input.py try --only edit:arguments
 
 Each case is a process of its own, forked from one that has imported everything, with a bound on memory and on
-processor time (not on the clock: a busy machine is no hang). The files of the user are looked at before and after.
+processor time (not on the clock: a busy machine is no hang). The user's files are looked at before and after.
 
 read      the sound is there, all of it, or the command did what it should
 named     the item is left out with a line that names it, and the rest is done
@@ -14,11 +14,12 @@ ignored   passed over, as hidden files should be
 lost      a file of the user changed or is gone, or an item, or a part, is missing or wrong without a word
 hung      no end within the processor time, or no work for a while
 crashed   a traceback, a signal, or no memory
-escaped   something outside was read or written, a stranger's program ran, or its words stand in a page unescaped
+escaped   something outside was read or written, a stranger's program ran, or words stand in a page unescaped
 """
 import argparse
 import base64
-import ftplib        # noqa: F401  which pooch imports late, where the user without rights may not read
+import encodings.utf_8_sig  # noqa: F401
+import ftplib        # noqa: F401  these are imported late, where the user without rights may not read
 import json
 import os
 import re
@@ -46,12 +47,13 @@ from common import RESULTS, machine
 from hostile import SCRIPT, audio, flac, tone
 
 import celae
-import celae.app        # all that the commands import, once
-import celae.download
+import celae.collections
+import celae.evaluation  # noqa: F401  all that the commands import, once
 import celae.music
 import celae.playground
+import celae.report
+import celae.run
 import celae.streams
-import celae.variations  # noqa: F401
 from celae.cli import main
 
 BAD = ('lost', 'hung', 'crashed', 'escaped')
@@ -152,7 +154,7 @@ class Running:
         text = (self.root/'log').read_bytes().decode(errors='backslashreplace')
         code = os.waitstatus_to_exitcode(status)
         try: verdict, why = self.verdict(code, text)
-        except Exception as e: verdict, why = 'broken', f'the check fails: {type(e).__name__} {e}'       # of the harness, never of celae
+        except Exception as e: verdict, why = 'broken', f'{type(e).__name__} {e}'      # of this program, not of celae
         lines = [line for line in text.strip().splitlines() if line.strip()]
         said = (lines[-1] if lines else '').replace(str(self.root), '...')[:240]
         os.chmod(self.root, 0o755)
@@ -162,7 +164,8 @@ class Running:
                     secs=round(time.monotonic() - self.started, 1))
 
     def verdict(self, code, text):
-        if (self.root/'outside'/'pwned').exists() or (self.root/'here'/'pwned').exists(): return 'escaped', 'a program of a stranger ran'
+        if any((self.root/name/'pwned').exists() for name in ('outside',
+                                                              'here')): return 'escaped', 'a stranger\'s program ran'
         if self.hung: return 'hung', ''
         if code < 0: return 'crashed', signal.Signals(-code).name
         if 'Traceback (most recent call last)' in text: return 'crashed', 'traceback'
@@ -188,7 +191,7 @@ def run_jobs(jobs, workers):
         while todo and len(running) < workers:
             job = todo.pop()
             try: running.append(Running(job))
-            except OSError as e: rows.append(dict(command=job.command, group=job.group,
+            except Exception as e: rows.append(dict(command=job.command, group=job.group,
                                                   name=ascii(job.name)[1:-1][:80], verdict='not made',
                                                   why=str(e), code=0, said='', secs=0))
         time.sleep(.02)
@@ -224,6 +227,13 @@ def named(text, name):
 
 
 def ends(code, text): return 'read' if code == 0 else 'refused'
+
+
+def writes(name):
+    "A check: refused, or a file is written."
+    def check(root, code, text):
+        return 'refused' if code else 'read' if (root/'out'/name).exists() else ('lost', 'nothing written')
+    return check
 
 
 def sound_of(path):
@@ -271,7 +281,8 @@ def audio_job(command, case):
     def check(root, code, text):
         out, found = root/'out', 0.
         if command in ('edit', 'generate', 'decode'):
-            if code: return 'refused' if command == 'decode' or not (case.group == 'rare but right') else ('lost', 'a right file is refused')
+            if code and command != 'decode' and case.group == 'rare but right': return 'lost', 'a right file is refused'
+            if code: return 'refused'
             if command == 'decode': return 'lost', 'no latent file, and no word'
             wrong = sound_of(out/'e.wav')
             if wrong: return 'lost', wrong
@@ -291,7 +302,7 @@ def audio_job(command, case):
             found = table.n_samples[table.track != 'good.flac'].sum() / 22_050
             wanted = case.secs
             if wanted: wanted = wanted // 5 * 5 + (wanted % 5 if wanted % 5 >= 2.5 else 0)
-            if case.name == 'three hours.wav': wanted = 10.         # the tone ends in the second clip, and the rest is silent
+            if case.name == 'three hours.wav': wanted = 10.      # the tone ends in the second clip
         if not good or code: return 'lost', 'one item stops the rest'
         if case.group == 'hidden' and found: return 'lost', 'a hidden file is used'
         if case.quiet and not found: return 'ignored'
@@ -312,7 +323,7 @@ def audio_jobs():
             music = root/'user'/'music'
             shutil.copytree(FIX/'music', music)
             for case in cases:
-                if case.group == group and case.name != 'three hours.wav' and 'closed' not in case.name: case.at(music)
+                if case.group == group and not re.search('closed|three hours', case.name): case.at(music)
             return ['train', music, '--cache', root/'home', '--out', root/'out'/'m', '--steps', '1',
                     '--max-clips', '40']
         jobs.append(Job('train', f'sound: {group}', 'all of the class in one folder', build,
@@ -358,10 +369,9 @@ def latent_jobs():
             case.at(root/'out')
             return ['encode', music, '--out', root/'out', '--resume']
         def check_resume(root, code, text, case=case):
+            if code: return 'refused'
             try: secs = latent_secs(root/'out'/case.name)
-            except (OSError, ValueError, KeyError, TypeError,
-                    ArithmeticError): return 'refused' if code or named(text, case.name) else ('lost',
-                            'left as it was, without a word')
+            except Exception: return 'named' if named(text, case.name) else ('lost', 'left as it was, without a word')
             return 'read' if abs(secs - 6) < .1 else ('lost', 'taken for done')
         jobs.append(Job('decode', 'latents', case.name, build_decode, check_decode))
         jobs.append(Job('encode', 'latents', case.name, build_resume, check_resume))
@@ -428,15 +438,14 @@ def model_jobs():
         if code: return 'refused'
         try: return 'read' if abs(latent_secs(root/'out'/'e.celae') - 6) < .1 else ('lost', 'cut')
         except ValueError as e: return 'lost', str(e)
-    def network(root, code, text): return 'refused' if code else 'read' if any((root/'out').rglob('*.onnx')) else ('lost', 'nothing written')
-    def trained(root, code, text): return 'refused' if code else 'read' if (root/'out'/'m'/'model.safetensors').exists() else ('lost', 'nothing written')
+    network, trained = writes('onnx/encoder.onnx'), writes('m/model.safetensors')
     for name, make in hostile.model_cases().items():
-        tonal, base, prior = weights/'tonal', weights/'base', weights/'prior-builtin'
+        base, prior = weights/'autoencoder', weights/'prior-builtin'
         jobs += [job('encode', name, make, base, lambda root, model, song: ['encode', song, '--model', model,
                 '-o', root/'out'/'e.celae'], latent),
                  job('decode', name, make, base, lambda root, model, song: ['decode', FIX/'good.celae',
                          '--model', model, '-o', root/'out'/'e.wav'], sound),
-                 job('edit', name, make, tonal, lambda root, model, song: ['edit', song, '--model', model,
+                 job('edit', name, make, base, lambda root, model, song: ['edit', song, '--model', model,
                          '-o', root/'out'/'e.wav'], sound),
                  job('generate', name, make, prior, lambda root, model, song: ['generate', '--seconds', '1',
                          '--prior', model, '-o', root/'out'/'e.wav'], sound),
@@ -449,7 +458,7 @@ def model_jobs():
     def checkpoint(name, write):
         def build(root):
             shutil.copytree(FIX/'half trained', root/'out'/'m')
-            for file in (root/'out'/'m'/'checkpoints').glob('*.ckpt'): write(file, root/'outside'/'pwned')
+            write(root/'out'/'m'/'checkpoint.pt', root/'outside'/'pwned')
             return ['train', FIX/'music', '--cache', FIX/'cache', '--out', root/'out'/'m', '--steps', '4',
                     '--max-clips', '20', '--resume']
         return Job('train', 'models', f'checkpoint {name}', build, trained, 120)
@@ -463,11 +472,17 @@ def model_jobs():
              'text': lambda path, trace: path.write_bytes(b'words'),
              'cut': lambda path, trace: path.write_bytes(path.read_bytes()[:5000]),
              'a number': saved(lambda state: 3),
-             'without weights': saved(lambda state: state.pop('state_dict') and None),
-             'without optimizer': saved(lambda state: state.pop('optimizer_states') and None),
-             'step null': saved(lambda state: state.update(global_step=None)),
+             'without weights': saved(lambda state: state.pop('model') and None),
+             'without optimizer': saved(lambda state: state.pop('optimizer') and None),
+             'step null': saved(lambda state: state.update(step=None)),
+             'step huge': saved(lambda state: state.update(step=10**12)),
+             'history text': saved(lambda state: state.update(history='x')),
+             'history of numbers': saved(lambda state: state.update(history=[1, 2])),
+             'best empty': saved(lambda state: state.update(best={})),
+             'optimizer empty': saved(lambda state: state.update(optimizer={})),
+             'weights nan': saved(lambda state: state['model'].update({k: v * float('nan') for k, v in state['model'].items() if v.is_floating_point()})),
              'an empty dict': saved(lambda state: {'x': 1}),
-             'of another model': saved(lambda state: state.update(state_dict={'x': torch.zeros(3)}))}
+             'of another model': saved(lambda state: state.update(model={'x': torch.zeros(3)}))}
     return jobs + [checkpoint(*item) for item in cases.items()]
 
 
@@ -478,11 +493,12 @@ def run_jobs_of_strangers():
     for name, change in hostile.run_cases().items():
         def build(root, command, change=change, name=name):
             run = root/'out'/'run'
-            shutil.copytree(FIX/'run', run, symlinks=True, ignore=shutil.ignore_patterns('checkpoints'))
+            shutil.copytree(FIX/'run', run, symlinks=True, ignore=shutil.ignore_patterns('checkpoint.pt'))
+            for page in run.glob('*.html'): page.unlink()
             change(run, root/'outside'/'secret.txt', root/'outside'/'pwned')
             if command == 'analyze' and only_report.search(name):
                 def work():
-                    try: print(celae.app.write_report(run))
+                    try: print(celae.report.write_report(run))
                     except (ValueError, OSError) as e:         # as main does
                         print(f'celae: {e}')
                         return 1
@@ -493,17 +509,19 @@ def run_jobs_of_strangers():
             for page in root.glob('out/run/*.html'):
                 if page.is_symlink(): continue
                 text = page.read_text(errors='replace')
-                if SCRIPT in text or '<script>alert("from a run")' in text: return 'escaped', f'a script in {page.name}'
+                if SCRIPT in text or SCRIPT[:28] in text: return 'escaped', f'a script in {page.name}'
                 hidden = [base64.b64encode(Path(f).read_bytes()).decode()
                           for f in (root/'outside'/'secret.txt', '/etc/hostname')]
                 if any(secret in text
                        for secret in hidden): return 'escaped', f'a file of the user in {page.name}'
                 if page.name == 'map.html' and re.search(r':\s*(-?Infinity|NaN)\b',
                                                          text): return 'lost', 'the map holds invalid JSON'
-                if page.name == 'map.html' and code == 0 and name == 'clips: paths outside': return 'escaped', 'sound outside of the music is in the map'
+                if page.name == 'map.html' and code == 0 and name == 'clips: paths outside':
+                    return 'escaped', 'sound outside of the music is in the map'
             return ends(code, text)
         for command in ('analyze', 'map', 'run'):
-            if command == 'run' and not re.match(r'settings|latents of|latents cut|clips no|hybrid|sounds absolute', name): continue
+            resumed = re.match(r'settings|latents of|latents cut|clips no|autoencoder|sounds absolute', name)
+            if command == 'run' and not resumed: continue
             if command == 'map' and re.search(r'run\.json|sounds|quality|figures|report-', name): continue
             jobs.append(Job(command, 'runs of strangers', name,
                             lambda root, build=build, command=command: build(root, command), check,
@@ -566,7 +584,7 @@ def argument_jobs():
     for option, values in {'--gain': ('nan', 'inf', '-inf', '1e38', '-1e38', '1e300', 'x', ''),
                            '--noise': ('inf', 'nan', '1e38', '-1'), '--smooth': (big, huge, 0, -1),
                            '--shuffle': (big, huge, -1),
-                           '--freeze': (big, huge, -2), '--loop': (big, 0), '--mask': (big, huge, -1),
+                           '--freeze': (big, huge, -2), '--freeze-loop': (big, 0), '--mask': (big, huge, -1),
                            '--transpose': (84, -200, big, huge), '--seed': (-1, 2**40, 2**70, huge),
                            '--model': ('', '..', '/', 'nothing', '/dev/null')}.items():
         for value in values: add('edit', [option, value], lambda root, option=option, value=value: ['edit',
@@ -588,14 +606,14 @@ def argument_jobs():
                                                                  lambda root, code, text: ends(code, text))
     for option, values in {'--seconds': ('inf', 'nan', '0', '-1', '1e9', '1e300'),
                            '--strength': ('nan', '2', '-1'), '--seed': (-1, 2**70),
-                           '--style': ('', SCRIPT, 'nothing'), '--prior': ('', 'base', '..'),
+                           '--style': ('', SCRIPT, 'nothing'), '--prior': ('', 'autoencoder', '..'),
                            '--model': ('', 'base', 'quarter')}.items():
         for value in values: add('generate', [option, value],
                                  lambda root, option=option, value=value: ['generate',
                                          *([] if option == '--seconds' else ['--seconds', '1']),
                                          *(['--begin', song(root)] if option == '--strength' else []),
                                          f'{option}={value}', '-o', root/'out'/'e.wav'])
-    def trained(root, code, text): return 'refused' if code else 'read' if (root/'out'/'m'/'model.safetensors').exists() else ('lost', 'nothing written')
+    trained = writes('m/model.safetensors')
     for option, values in {'--steps': (-1, 0, 'x'), '--max-clips': (0, 1, 2, -1, huge),
                            '--latent-size': (0, -1, 10**12, 7), '--model': ('x', '', 'base'),
                            '--device': ('cuda', 'mps', 'x', ''), '--seed': (-1, 2**70),
@@ -608,7 +626,7 @@ def argument_jobs():
                                  lambda root, option=option, value=value: ['prepare', FIX/'music', '--cache',
                                          root/'out', f'{option}={value}'],
                                          lambda root, code, text: ends(code, text))
-    def reported(root, code, text): return 'refused' if code else 'read' if (root/'out'/'run'/'report.html').exists() else ('lost', 'no report')
+    reported = writes('run/report.html')
     for option, values in {'--max-clips': (0, 1, -1), '--steps': (-1,), '--device': ('cuda', 'x'),
                            '--seed': (-1,)}.items():
         for value in values: add('run', [option, value], lambda root, option=option, value=value: ['run',
@@ -620,7 +638,7 @@ def argument_jobs():
                             'too long': '/x' + 'y' * 5000}.items():
             extra = dict(edit=['-o', 'e.wav'], generate=['--begin'], export=['-o'], clear=['--cache'],
                          run=['--quick']).get(command, [])
-            if command in ('export',) and word == 'not there': continue
+            if command == 'export' and word in ('not there', 'empty'): continue       # a new folder, and this one
             args = [command, '-o', 'e.wav', '--begin', value] if command == 'generate' else [command, *extra,
                     value]
             jobs.append(Job(command, 'arguments', f'a path {word}', lambda root, args=args: args,
@@ -725,13 +743,13 @@ def server_jobs():
                 server.daemon_threads = True
                 threading.Thread(target=server.serve_forever, daemon=True).start()
                 resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 30,
-                                                           ) * 2)         # so much may come before one calls it endless
+                                                           ) * 2)    # enough to call it endless
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 end = time.monotonic() + 100    # of work, so that waiting is not taken for a hang
                 def busy():
                     while time.monotonic() < end: sum(range(300_000)), time.sleep(.2)
                 threading.Thread(target=busy, daemon=True).start()
-                try: print(celae.download.fetch([f'http://127.0.0.1:{server.server_port}/{path}/a.zip'],
+                try: print(celae.collections.fetch([f'http://127.0.0.1:{server.server_port}/{path}/a.zip'],
                                                 root/'out'/'a.zip', tries=1))
                 except (ValueError, OSError) as e:
                     print(f'celae: {e}')
@@ -765,7 +783,10 @@ def overwrite_jobs():
         other = folder/f'other{source.suffix}'
         if how == 'a link': other.symlink_to(source)
         elif how == 'a hard link': os.link(source, other)
-        elif how == 'a link of a link': (folder/f'middle{source.suffix}').symlink_to(source), other.symlink_to(folder/f'middle{source.suffix}')
+        elif how == 'a link of a link':
+            middle = folder/f'middle{source.suffix}'
+            middle.symlink_to(source)
+            other.symlink_to(middle)
         elif how == 'dots': (folder/'sub').mkdir(), (other := folder/'sub'/'..'/source.name)
         else: other = source
         return [command, source, '-o', other, *more]
@@ -808,7 +829,7 @@ def overwrite_jobs():
                                                       ['export', '-o', root/'user'])[1])
     add('export', 'a file', lambda root: ['export', '-o', song(root/'user')])
     add('train', 'an existing model',
-        lambda root: (shutil.copytree(Path(celae.__file__).parent/'weights'/'base', root/'user'/'m'),
+        lambda root: (shutil.copytree(Path(celae.__file__).parent/'weights'/'autoencoder', root/'user'/'m'),
                       ['train', FIX/'music', '--cache', FIX/'cache', '--out', root/'user'/'m', '--steps',
                        '1'])[1])
     def diary(root, *names):
@@ -838,7 +859,7 @@ def overwrite_jobs():
             lambda root, settings=settings: ['run', root/'nowhere', '--quick', '--out',
                                              project(root, settings), '--overwrite'])
     add('run', '--overwrite without music, a run', lambda root: (shutil.copytree(FIX/'run',
-            root/'user'/'run', ignore=shutil.ignore_patterns('checkpoints')),
+            root/'user'/'run', ignore=shutil.ignore_patterns('checkpoint.pt')),
             ['run', root/'nowhere', '--quick', '--out', root/'user'/'run', '--overwrite'])[1])
     add('run', 'a folder of the user', lambda root: ['run', FIX/'music', '--quick', '--cache', FIX/'cache',
                                                      '--out', project(root)])
@@ -850,7 +871,7 @@ def overwrite_jobs():
             root/'user'/'music'), ['run', root/'user'/'music', '--quick', '--cache', root/'home', '--out',
                                    root/'user'/'music', '--overwrite'])[1])
     def report(root, command):
-        shutil.copytree(FIX/'run', root/'out'/'run', ignore=shutil.ignore_patterns('checkpoints'))
+        shutil.copytree(FIX/'run', root/'out'/'run', ignore=shutil.ignore_patterns('checkpoint.pt'))
         for name in ('report.html', 'map.html'):
             (root/'out'/'run'/name).unlink(missing_ok=True)
             (root/'out'/'run'/name).symlink_to(root/'outside'/'secret.txt')
@@ -937,7 +958,7 @@ def fixtures():
             os._exit(0)
         if os.waitpid(pid, 0)[1]: raise SystemExit(f'fixture failed: {args}')
     do('encode', FIX/'song.flac', '-o', FIX/'good.celae')
-    do('train', FIX/'music', '--cache', FIX/'cache', '--out', FIX/'half trained', '--steps', '2',
+    do('train', FIX/'music', '--cache', FIX/'cache', '--out', FIX/'half trained', '--steps', '4',
        '--max-clips', '20')
     (FIX/'half trained'/'model.safetensors').unlink()
     do('prepare', FIX/'music', '--cache', FIX/'prepared')
@@ -960,13 +981,15 @@ PARTS = dict(sound=audio_jobs, latents=latent_jobs, models=model_jobs, runs=run_
 
 def summary(rows):
     "command -> class -> counts, and by verdict the kinds that did not hold."
-    counts, failed = defaultdict(lambda: defaultdict(Counter)), defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    counts = defaultdict(lambda: defaultdict(Counter))
+    failed = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for row in rows:
         if row['verdict'] in ('broken', 'not made'): continue
         counts[row['command']][row['group']].update(['tried', row['verdict']])
         if row['verdict'] in BAD: failed[row['command']][row['group']][row['verdict']].append(row['name'])
     return dict(tried=sum(c['tried'] for groups in counts.values() for c in groups.values()),
                 **{v: sum(row['verdict'] == v for row in rows) for v in (*GOOD, *BAD)},
+                unforeseen=sum('--debug' in row['said'] for row in rows),      # refused, in one line of `main`
                 kinds=len({(row['group'], row['name']) for row in rows}), table=counts, failed=failed)
 
 

@@ -58,6 +58,6 @@ if __name__ == '__main__':
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     out = args.out or Path('runs')/args.name
-    settings = Settings(str(args.folder.resolve()), epochs_2024=args.epochs, start='', steps_hybrid=args.steps, steps_prior=args.prior) if args.folder else Settings()
+    settings = Settings(str(args.folder.resolve()), epochs_2024=args.epochs, start='', steps=args.steps, steps_prior=args.prior) if args.folder else Settings()
     if not args.collect: run(settings, out, resume=out.exists())
     write(args.name, **gather(out), **(dict(sounds=keep_excerpts(out, RESULTS/args.name)) if args.excerpts else {}))
