@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 from .autoencoder import SIZES, load_model
 from .data import CLIP_SAMPLES, RATES, SR, AudioError, read_audio, safe_level
@@ -30,14 +32,16 @@ def _check_sound(wav, sr):
     "Refuse an array that is no sound."
     if sr is None: raise ValueError(f'the rate of an array has to be named, such as sr={SR}')
     check_number('sr', sr, *RATES, whole=True)
+    shape, dtype = tuple(wav.shape), str(wav.dtype).removeprefix('torch.')
     if not wav.is_floating_point():
-        raise ValueError(f'samples are {str(wav.dtype).removeprefix("torch.")}; give floating-point numbers in [-1, 1]')
+        raise ValueError(f'samples are {dtype}; give floating-point numbers in [-1, 1]')
     if not 1 <= wav.ndim <= 3 or not wav.numel():
-        raise ValueError(f'a sound of shape {tuple(wav.shape)} is not (t,), (c, t) or (b, c, t)')
-    if wav.ndim > 1 and wav.shape[-2] > MAX_CHANNELS:
-        raise ValueError(f'a sound of shape {tuple(wav.shape)} has {wav.shape[-2]} channels; channels come first: transpose it')
+        raise ValueError(f'a sound of shape {shape} is not (t,), (c, t) or (b, c, t)')
+    if wav.ndim > 1 and shape[-2] > MAX_CHANNELS:
+        raise ValueError(f'a sound of shape {shape} has {shape[-2]} channels; they come first: transpose it')
     if not wav.isfinite().all(): raise ValueError('the sound holds NaN or Inf')
-    if wav.abs().max() > 10: raise ValueError(f'samples reach {float(wav.abs().max()):.4g}; scale them to [-1, 1]')
+    peak = float(wav.abs().max())
+    if peak > 10: raise ValueError(f'samples reach {peak:.4g}; scale them to [-1, 1]')
 
 def sound_tensor(
     sound,                 # array or tensor (t,), (c, t) or (b, c, t) in [-1, 1]
@@ -62,8 +66,9 @@ def codec_at(
     size: str | None = None,                  # one of `SIZES`; None: that of the model
 ) -> Codec:                                   # in evaluation mode
     "The model that is meant, at the size that is meant."
-    codec = _shipped() if model is None else load_model(model) if isinstance(model, (str, os.PathLike)) else model
-    if not isinstance(codec, Codec): raise ValueError(f'model is a {type(codec).__name__}, not a codec of celae')
+    codec = _shipped() if model is None else model
+    if isinstance(codec, (str, os.PathLike)): codec = load_model(codec)
+    if not isinstance(codec, Codec): raise ValueError(f'model is a {type(codec).__name__}, no codec of celae')
     if isinstance(codec, torch.nn.Module): codec.eval()
     return codec.with_size(size) if size and hasattr(codec, 'with_size') else codec
 
@@ -99,8 +104,8 @@ def _size_of(latent):
 
 def _longest(latent, codec):
     "Length of the longest sound that becomes a latent of this shape."
-    n_frames = latent.z.shape[2]
-    n = bisect_right(range(round(n_frames * codec.frame) + 1), n_frames, key=lambda n: codec.latent_shape(n)[1]) - 1
+    n_frames, lengths = latent.z.shape[2], range(round(latent.z.shape[2] * codec.frame) + 1)
+    n = bisect_right(lengths, n_frames, key=lambda n: codec.latent_shape(n)[1]) - 1
     return n if latent.detail is None else min(n, (latent.detail.n_frames - 1) * codec.frame)
 
 def decode(
@@ -110,7 +115,8 @@ def decode(
     size: str | None = None,        # one of `SIZES`; None: that of the latent
 ) -> Tensor:                        # sound (b, 1, t) at 22 050 Hz
     "Latent to sound."
-    if not isinstance(latent, Latent): raise ValueError(f'a {type(latent).__name__} is no latent; make one with encode')
+    if not isinstance(latent, Latent):
+        raise ValueError(f'a {type(latent).__name__} is no latent; make one with encode')
     codec = codec_at(model, size or _size_of(latent))
     n_samples = _longest(latent, codec) if n_samples is None else n_samples
     check_latent(latent, codec, check_number('n_samples', n_samples, 1, 2**40, whole=True))
@@ -123,14 +129,15 @@ def embed(
     sr: int | None = None,     # rate of an array in Hz
     model: str | Path | Codec | None = None,  # a codec, or a model folder; None: the model that ships
     pooling: str = 'mean+std',  # statistics over time, see `clip_vectors`
-) -> np.ndarray:               # (n_clips, n_features), float32; the clips of several sounds one sound after the other
+) -> np.ndarray:               # (n_clips, n_features), float32; sound after sound
     "One vector for each 5 s of sound."
     wav = torch.from_numpy(read_audio(sound))[None] if _is_file(sound, sr) else sound_tensor(sound, sr)
     if not wav.shape[-1]: raise AudioError(f'{sound}: holds no sound')
-    if wav.shape[-1] >= CLIP_SAMPLES / 2: wav = torch.nn.functional.pad(wav, (0, CLIP_SAMPLES // 2))
-    clips = wav.unfold(2, CLIP_SAMPLES, CLIP_SAMPLES)[:, 0].flatten(0, 1)[:, None] if wav.shape[-1] >= CLIP_SAMPLES else wav
+    if wav.shape[-1] >= CLIP_SAMPLES / 2:
+        clips = F.pad(wav, (0, CLIP_SAMPLES // 2)).unfold(2, CLIP_SAMPLES, CLIP_SAMPLES)     # (b, 1, n, t)
+        wav = rearrange(clips, 'b c n t -> (b n) c t')
     codec = codec_at(model, 'musical')
-    return np.concatenate([clip_vectors(codec.encode(part).z, pooling) for part in clips.split(32)])
+    return np.concatenate([clip_vectors(codec.encode(part).z, pooling) for part in wav.split(32)])
 
 # %% ../nbs/05c_api.ipynb #76045ebd
 def _decoded(codec, latent, n_samples):

@@ -17,20 +17,21 @@ import re
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 import typer
+from typer import Argument, Option
 from typer.core import TyperGroup
 
 # %% ../nbs/05b_cli.ipynb #215bd2a6
-Folder = Annotated[Path, typer.Argument(help='Music: one folder for each label, or files only.', show_default=False)]
-RunFolder = Annotated[Path, typer.Argument(metavar='RUN', help='Folder of a finished run.', show_default=False)]
-Sound = Annotated[Path, typer.Option('-o', '--out', help='Result: .wav .flac .ogg .opus .mp3', show_default=False)]
-Model = Annotated[Optional[str], typer.Option(metavar='FOLDER', help='A model of your own. [default: the one that ships]')]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help='The same seed gives the same result.')]
-Device = Annotated[str, typer.Option(help='auto, cpu, cuda or mps.')]
-Cache = Annotated[Optional[Path], typer.Option(help='Where decoded clips are kept.')]
-MaxClips = Annotated[Optional[int], typer.Option(min=1, help='Thin a larger collection to about this many clips of 5 s.')]
-Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace results that exist; an input is never replaced.')]
+Folder = Annotated[Path, Argument(help='Music: one folder a label, or files only.', show_default=False)]
+RunFolder = Annotated[Path, Argument(metavar='RUN', help='Folder of a finished run.', show_default=False)]
+Sound = Annotated[Path, Option('-o', '--out', help='Result: .wav .flac .ogg .opus .mp3', show_default=False)]
+Model = Annotated[str | None, Option(metavar='FOLDER', help='Your own model; not given: the one that ships.')]
+Seed = Annotated[int, Option(min=0, max=2**32 - 1, help='The same seed gives the same result.')]
+Device = Annotated[str, Option(help='auto, cpu, cuda or mps.')]
+Cache = Annotated[Path | None, Option(help='Where decoded clips are kept.')]
+MaxClips = Annotated[int | None, Option(min=1, help='Thin a larger collection to about this many clips.')]
+Overwrite = Annotated[bool, Option('--overwrite', help='Replace results that exist, but never an input.')]
 
 def _finite(value):
     "A number that is one; typer lets NaN pass all bounds."
@@ -45,18 +46,18 @@ def _musical(model):
 
 # %% ../nbs/05b_cli.ipynb #3adfdd5e
 def run(
-    folder: Annotated[Optional[Path], typer.Argument(
+    folder: Annotated[Path | None, Argument(
         help='Music: one folder for each label. Without it, the built-in music.')] = None,
-    out: Annotated[Optional[Path], typer.Option(help='Folder of the run; runs/<folder>-<date> if not given.')] = None,
-    quick: Annotated[bool, typer.Option('--quick', help='A small run of two minutes, to see that all works.')] = False,
-    max_clips: Annotated[Optional[int], typer.Option(
+    out: Annotated[Path | None, Option(help='Folder of the run; runs/<folder>-<date> if not given.')] = None,
+    quick: Annotated[bool, Option('--quick', help='A run of two minutes, to see that all works.')] = False,
+    max_clips: Annotated[int | None, Option(
         min=1, help='Thin a larger collection to about this many clips of 5 s. [default: 2000]')] = None,
-    steps: Annotated[Optional[int], typer.Option(
+    steps: Annotated[int | None, Option(
         min=1, max=10_000_000, help='Training steps of the autoencoder. [default: 300]')] = None,
     seed: Seed = 0, device: Device = 'auto',
-    resume: Annotated[bool, typer.Option('--resume', help='Go on with a run that was interrupted.')] = False,
-    overwrite: Annotated[bool, typer.Option(
-        '--overwrite', help='Replace an older run in the same folder, once the new one has finished.')] = False,
+    resume: Annotated[bool, Option('--resume', help='Go on with a run that was interrupted.')] = False,
+    overwrite: Annotated[bool, Option(
+        '--overwrite', help='Replace an older run in this folder, once the new one has finished.')] = False,
     cache: Cache = None,
 ):
     """Do the whole job: models, analysis, edits, new music and a report.
@@ -67,7 +68,8 @@ def run(
     from celae.run import QUICK, Settings
     from celae.run import run as run_all
     given = dict(folder=str(folder.resolve()) if folder else '', seed=seed) | (QUICK if quick else {})
-    chosen = {key: value for key, value in dict(max_clips=max_clips, steps=steps).items() if value is not None}
+    chosen = dict(max_clips=max_clips, steps=steps)
+    chosen = {key: value for key, value in chosen.items() if value is not None}
     print(run_all(Settings(**given | chosen), out, device, resume, overwrite, cache, finish=write_report))
 
 # %% ../nbs/05b_cli.ipynb #ef6bdb45
@@ -91,34 +93,36 @@ def make_map(run_folder: RunFolder):
 
 # %% ../nbs/05b_cli.ipynb #33e6e287
 def _training_folder(out, start, resume, overwrite):
-    "Say before any work whether a model can be trained in a folder; for all processes the first has looked."
+    "Say before any work whether a model can be trained in a folder; of several processes the first does."
     from lightning.pytorch.utilities import rank_zero_only
     from celae.training import training_folder
     inputs = [f for f in Path(start).iterdir() if f.is_file()] if start and Path(start).is_dir() else []
-    if not rank_zero_only.rank: training_folder(out, inputs, resume, overwrite)    # it has begun to write when others come
+    if not rank_zero_only.rank: training_folder(out, inputs, resume, overwrite)
     return rank_zero_only.rank
 
 def _said(scores, before):
     "Means of the scores in words."
-    def both(name): return f'{name} {scores[name].mean():.3g}' + ('' if before is None else f' (before: {before[name].mean():.3g})')
-    return f'on {len(scores)} test clips ' + ', '.join(map(both, ('snr', 'mel', 'stft')))
+    def said(name):
+        was = '' if before is None else f' (before: {before[name].mean():.3g})'
+        return f'{name} {scores[name].mean():.3g}{was}'
+    return f'on {len(scores)} test clips ' + ', '.join(map(said, ('snr', 'mel', 'stft')))
 
 # %% ../nbs/05b_cli.ipynb #8e925a17
 def train(
     folder: Folder,
-    model: Annotated[Literal['autoencoder', 'silu', 'leakyrelu'], typer.Option(help='Which model.')] = 'autoencoder',
-    latent_size: Annotated[Optional[int], typer.Option(
+    model: Annotated[Literal['autoencoder', 'silu', 'leakyrelu'], Option(help='Its kind.')] = 'autoencoder',
+    latent_size: Annotated[int | None, Option(
         min=1, max=110_250, help='Values per clip, of silu and leakyrelu. [default: 55125]')] = None,
-    start: Annotated[Optional[str], typer.Option(
-        '--from', help='Begin with the weights of this model, to fine-tune them: a folder, or autoencoder.')] = None,
-    out: Annotated[Path, typer.Option(help='Where the model goes.')] = Path('model'),
-    steps: Annotated[int, typer.Option(
-        min=1, max=10_000_000, help='Batches: 8 crops of 3 s for autoencoder, 16 clips for silu and leakyrelu.')] = 1000,
+    start: Annotated[str | None, Option(
+        '--from', help='Fine-tune the weights of this model: a folder, or autoencoder, which ships.')] = None,
+    out: Annotated[Path, Option(help='Where the model goes.')] = Path('model'),
+    steps: Annotated[int, Option(
+        min=1, max=10_000_000, help='Batches: 8 crops of 3 s; of silu and leakyrelu 16 clips.')] = 1000,
     max_clips: MaxClips = None, seed: Seed = 0, device: Device = 'auto',
-    resume: Annotated[bool, typer.Option('--resume', help='Go on from the last checkpoint in OUT.')] = False,
+    resume: Annotated[bool, Option('--resume', help='Go on from the last checkpoint in OUT.')] = False,
     overwrite: Overwrite = False,
-    devices: Annotated[int, typer.Option(min=1, help='Processes on this machine, one for each GPU; batches add up.')] = 1,
-    num_nodes: Annotated[int, typer.Option(min=1, help='Machines, when started on each by torchrun or SLURM.')] = 1,
+    devices: Annotated[int, Option(min=1, help='Processes here, one for each GPU; batches add up.')] = 1,
+    num_nodes: Annotated[int, Option(min=1, help='Machines, if torchrun or SLURM starts this on each.')] = 1,
     cache: Cache = None,
 ):
     """Train one model on a folder of music.
@@ -139,7 +143,8 @@ def train(
     if model == 'autoencoder' and not start: net.fit_tones(part[::1 + len(part) // 2000].batches())
     fit_codec(net.train(), clips, config, out, dict(weights=weights), device=device, devices=devices,
               num_nodes=num_nodes, resume=resume)
-    if not rank: print(f'{out}: {_said(evaluate(net, clips.split("test")), before)}')    # one process speaks for all
+    if rank: return                                             # one process speaks for all
+    print(f'{out}: {_said(evaluate(net, clips.split("test")), before)}')
 
 # %% ../nbs/05b_cli.ipynb #131b31c8
 def _find_files(paths, find):
@@ -154,7 +159,8 @@ def _find_files(paths, find):
 def _share(files, part):
     "The files of one part of several."
     found = re.fullmatch(r'([1-9][0-9]{0,8})/([1-9][0-9]{0,8})', part)
-    if not found or int(found[1]) > int(found[2]): raise ValueError(f'part is {part!r}, but has to be something like 1/2')
+    if not found or int(found[1]) > int(found[2]):
+        raise ValueError(f'part is {part!r}, but has to be something like 1/2')
     return list(files)[int(found[1]) - 1::int(found[2])]
 
 def _identity(path):
@@ -166,12 +172,12 @@ def _identity(path):
 def plan_files(
     paths: list,         # files and folders that the user named
     find,                # lists the files of a folder
-    out: Path | None,    # what the user named: a file for one input, a folder for several, or nothing: next to the input
+    out: Path | None,    # a file for one input, a folder for several; None: next to the input
     ending: str,         # of results, if `out` does not say
     part: str = '1/1',   # which part of the files: '2/3' is the second of three
     endings=None,        # that `out` may have; None: only `ending`
     overwrite: bool = False,  # may an existing file be replaced?
-    rename=None,         # takes the path of a result that the user did not name, and gives another; None: as it is
+    rename=None,         # gives a path for that of a result which the user did not name; None: as it is
 ) -> dict:               # file -> where its result goes
     "Say where results go, and make sure before any work that they may be written."
     from celae.data import output_path
@@ -204,11 +210,13 @@ def each_file(
     done = {}
     for file, result in plan.items():
         try:
-            if result in done: raise ValueError(f'{file}: left out; its result would have the name of that of {done[result]}')
+            if result in done:
+                raise ValueError(f'{file}: left out; its result would replace that of {done[result]}')
             print(work(file, result), flush=True)
         except OSError: raise                              # a full disk is so for all
         except Exception as e:
-            logging.getLogger('celae').warning('%s', e if isinstance(e, ValueError) else f'{file}: {_reason(e)}')
+            reason = e if isinstance(e, ValueError) else f'{file}: {_reason(e)}'
+            logging.getLogger('celae').warning('%s', reason)
         else: done[result] = file
     if plan and not done: raise ValueError(f'none of {len(plan)} files could be used (see the warnings)')
 
@@ -225,17 +233,17 @@ def _is_encoded(path, result, net, stereo):
 
 # %% ../nbs/05b_cli.ipynb #08082ce7
 def encode(
-    files: Annotated[list[Path], typer.Argument(help='Audio files or folders.', show_default=False)],
+    files: Annotated[list[Path], Argument(help='Audio files or folders.', show_default=False)],
     model: Model = None,
-    size: Annotated[Optional[Literal['quarter', 'half', 'base', 'double', 'musical']], typer.Option(
+    size: Annotated[Literal['quarter', 'half', 'base', 'double', 'musical'] | None, Option(
         help='How much is kept; musical: for edits. [default: that of the model, base]')] = None,
-    out: Annotated[Optional[Path], typer.Option(
-        '-o', '--out', help='Result for one file, folder for several; next to the input if not given.')] = None,
-    stereo: Annotated[bool, typer.Option('--stereo', help='Code the channels separately.')] = False,
-    exact: Annotated[bool, typer.Option('--exact', help='Store float32 instead of 8 bits a value.')] = False,
-    part: Annotated[str, typer.Option(help='Which part of the files, such as 1/2 and 2/2 on two machines.')] = '1/1',
-    resume: Annotated[bool, typer.Option('--resume', help='Leave out what an interrupted command has done: '
-                                         'files with a whole, newer latent file of this model and size.')] = False,
+    out: Annotated[Path | None, Option(
+        '-o', '--out', help='Result for one file, folder for several; not given: next to the input.')] = None,
+    stereo: Annotated[bool, Option('--stereo', help='Code the channels separately.')] = False,
+    exact: Annotated[bool, Option('--exact', help='Store float32 instead of 8 bits a value.')] = False,
+    part: Annotated[str, Option(help='Which part of the files: 1/2 and 2/2 on two machines.')] = '1/1',
+    resume: Annotated[bool, Option(
+        '--resume', help='Leave out files with a whole, newer latent file of this model and size.')] = False,
     overwrite: Overwrite = False,
 ):
     """Turn audio into latent files (.celae). Files may be hours long.
@@ -247,7 +255,8 @@ def encode(
     from celae.streams import encode_file, save_latent
     plan = plan_files(files, find_audio, out, '.celae', part, overwrite=overwrite or resume)
     net = load_model(model or 'autoencoder', size)
-    done = {path for path, result in plan.items() if resume and result.exists() and _is_encoded(path, result, net, stereo)}
+    there = {path: result for path, result in plan.items() if resume and result.exists()}
+    done = {path for path, result in there.items() if _is_encoded(path, result, net, stereo)}
     for path in plan.keys() - done: output_path(plan[path], overwrite=overwrite)
     def work(path, result):
         if path in done: return f'{result}: up to date'
@@ -273,11 +282,11 @@ def beside_original(
     return path.with_name(f'{path.stem}.decoded{path.suffix}') if taken else path
 
 def decode(
-    files: Annotated[list[Path], typer.Argument(help='Latent files (.celae).', show_default=False)],
+    files: Annotated[list[Path], Argument(help='Latent files (.celae).', show_default=False)],
     model: Model = None,
-    out: Annotated[Optional[Path], typer.Option(
+    out: Annotated[Path | None, Option(
         '-o', '--out', help='Result for one file (.wav .flac .ogg .opus .mp3), folder for several.')] = None,
-    rate: Annotated[Optional[int], typer.Option(
+    rate: Annotated[int | None, Option(
         min=8_000, max=192_000, help='Sampling rate of the result in Hz; 22050 if not given.')] = None,
     overwrite: Overwrite = False,
 ):
@@ -288,7 +297,7 @@ def decode(
     from celae.autoencoder import load_model
     from celae.data import AUDIO_OUT
     from celae.streams import load_latent, write_decoded
-    plan = plan_files(files, find_latents, out, '.wav', endings=AUDIO_OUT, overwrite=overwrite, rename=beside_original)
+    plan = plan_files(files, find_latents, out, '.wav', '1/1', AUDIO_OUT, overwrite, beside_original)
     net = load_model(model or 'autoencoder')
     def work(path, result):
         stored = load_latent(path, net)
@@ -297,11 +306,11 @@ def decode(
 
 # %% ../nbs/05b_cli.ipynb #a3afa710
 def edit(
-    file: Annotated[Path, typer.Argument(show_default=False, help='Audio file of any length; '
-                                         'or a folder that the playground has saved, to make its sound again.')],
+    file: Annotated[Path, Argument(
+        show_default=False, help='Audio file of any length; or a folder that the playground saved.')],
     out: Sound,
     model: Model = None, seed: Seed = 0,
-    stereo: Annotated[bool, typer.Option('--stereo', help='Keep the channels apart.')] = False,
+    stereo: Annotated[bool, Option('--stereo', help='Keep the channels apart.')] = False,
     overwrite: Overwrite = False,
     **options,
 ):
@@ -316,7 +325,8 @@ def edit(
     from celae.edits import make_edit
     from celae.streams import encode_file, write_decoded
     output_path(out, file.iterdir() if file.is_dir() else [file], overwrite, AUDIO_OUT)
-    change, net = make_edit({name.replace('_', '-'): value for name, value in options.items()}, seed), _musical(model)
+    change = make_edit({name.replace('_', '-'): value for name, value in options.items()}, seed)
+    net = _musical(model)
     if file.is_dir():
         from celae.playground import remake
         if change.edits: raise ValueError(f'{file}: holds edits of its own; leave out other edits')
@@ -327,19 +337,24 @@ def edit(
     print(write_decoded(out, net, change(latent, net), n_samples))
 
 # %% ../nbs/05b_cli.ipynb #7f26b620
+def _as_argument(name, p):
+    "An option of a command as an argument of its function."
+    words = f'{p.help[0].upper()}{p.help[1:]}.'
+    option = Option(f'--{name}', min=p.low, max=p.high, callback=_finite, help=words)
+    return inspect.Parameter(name.replace('-', '_'), inspect.Parameter.KEYWORD_ONLY, default=p.default,
+                             annotation=Annotated[type(p.default), option])
+
 def with_edits(
     command,        # a function that takes edits as `**options`
     options: dict,  # option -> `Parameter`, from `celae.edits.edit_options`
 ):                  # the function as typer wants it
     "Give a command an option for each parameter."
-    def added(name, p):
-        option = typer.Option(f'--{name}', min=p.low, max=p.high, callback=_finite, help=f'{p.help[0].upper()}{p.help[1:]}.')
-        return inspect.Parameter(name.replace('-', '_'), inspect.Parameter.KEYWORD_ONLY, default=p.default,
-                                 annotation=Annotated[type(p.default), option])
     def called(**values): return command(**values)
-    given = list(inspect.signature(command).parameters.values())[:-1]
-    parameters = [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in given), *(added(*each) for each in options.items())]
-    called.__name__, called.__doc__, called.__signature__ = command.__name__, command.__doc__, inspect.Signature(parameters)
+    *given, _ = inspect.signature(command).parameters.values()
+    parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in given]
+    parameters += [_as_argument(name, p) for name, p in options.items()]
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__signature__ = inspect.Signature(parameters)
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     return called
 
@@ -355,34 +370,37 @@ class Commands(TyperGroup):
 
 # %% ../nbs/05b_cli.ipynb #4f2a0ccc
 def play(
-    folder: Annotated[Path, typer.Argument(help='Where saved sounds go.')] = Path('saved'),
-    port: Annotated[int, typer.Option(min=1, max=65535, help='Of the page, on this machine only.')] = 8866,
-    browser: Annotated[bool, typer.Option(help='Open the page.')] = True,
+    folder: Annotated[Path, Argument(help='Where saved sounds go.')] = Path('saved'),
+    port: Annotated[int, Option(min=1, max=65535, help='Of the page, on this machine only.')] = 8866,
+    browser: Annotated[bool, Option(help='Open the page.')] = True,
 ):
-    """Open the playground as a page: sliders, players, your own files. Needs voila (pip install 'celae[notebooks]').
+    """Open the playground as a page: sliders, players, your own files.
+
+    Needs voila: pip install 'celae[notebooks]'
 
     Example: celae play
     """
     from importlib.util import find_spec
     if folder.exists() and not folder.is_dir():
         raise ValueError(f'{folder}: is a file; name a folder for the sounds that are saved')
-    if find_spec('voila') is None: raise ValueError("the playground needs voila: pip install 'celae[notebooks]'")
+    if find_spec('voila') is None:
+        raise ValueError("the playground needs voila: pip install 'celae[notebooks]'")
     from celae.playground import serve
     serve(folder, port, browser)
 
 # %% ../nbs/05b_cli.ipynb #c505244a
 def generate(
     out: Sound,
-    style: Annotated[Optional[str], typer.Option(
+    style: Annotated[str | None, Option(
         help='One of the labels the prior knows (celae info lists them); any if not given.')] = None,
-    seconds: Annotated[Optional[float], typer.Option(
-        min=1, max=1800, callback=_finite, help='Length; after the end of a file to begin with. [default: 20]')] = None,
-    begin: Annotated[Optional[Path], typer.Option(help='A file to begin with, of which the first minute is used.')] = None,
-    strength: Annotated[float, typer.Option(
+    seconds: Annotated[float | None, Option(
+        min=1, max=1800, callback=_finite, help='Length; after the end of BEGIN. [default: 20]')] = None,
+    begin: Annotated[Path | None, Option(help='A file to begin with; its first minute is used.')] = None,
+    strength: Annotated[float, Option(
         min=0, max=1, callback=_finite, help='Vary that file: 0 as it is, 1 nothing of it.')] = 0.,
     seed: Seed = 0, model: Model = None,
-    prior: Annotated[Optional[str], typer.Option(
-        help='Folder of a prior, or prior-builtin or prior-albums, which ship; the first that knows the style if not given.')] = None,
+    prior: Annotated[str | None, Option(
+        help='A folder, prior-builtin or prior-albums. [default: the first that knows the style]')] = None,
     overwrite: Overwrite = False,
 ):
     """Make new music, or go on with a file, or vary it.
@@ -399,11 +417,13 @@ def generate(
     output_path(out, [begin] if begin else [], overwrite, AUDIO_OUT)
     parts = load_prior(prior) if prior else find_prior(style), _musical(model)
     secs = seconds if seconds is not None else 0. if begin and strength else 20.
-    print(write_audio(out, vary_file(*parts, begin, secs, strength, style, seed) if begin else make(*parts, style, secs, seed)))
+    if begin: wav = vary_file(*parts, begin, secs, strength, style, seed)
+    else: wav = make(*parts, style, secs, seed)
+    print(write_audio(out, wav))
 
 # %% ../nbs/05b_cli.ipynb #b0914b28
 def export(
-    out: Annotated[Path, typer.Option(
+    out: Annotated[Path, Option(
         '-o', '--out', help='Folder that gets encoder.onnx and decoder.onnx.', show_default=False)],
     model: Model = None,
     overwrite: Overwrite = False,
@@ -416,14 +436,15 @@ def export(
     from celae.data import output_path
     for name in ('encoder', 'decoder'): output_path(out/f'{name}.onnx', overwrite=overwrite)
     net = load_model(model or 'autoencoder')
-    if not isinstance(net, MusicAutoencoder): raise ValueError(f'{model}: is a {type(net).__name__}, which cannot be exported')
+    if not isinstance(net, MusicAutoencoder):
+        raise ValueError(f'{model}: is a {type(net).__name__}, which cannot be exported')
     try: print(export_onnx(net, out))
     except ImportError as e: raise ValueError(f'{e.name} is missing: pip install onnx onnxscript') from None
 
 # %% ../nbs/05b_cli.ipynb #1d5ed690
 def download(
-    name: Annotated[str, typer.Argument(help='gtzan, fma-small or fma-medium.', show_default=False)],
-    out: Annotated[Optional[Path], typer.Option(
+    name: Annotated[str, Argument(help='gtzan, fma-small or fma-medium.', show_default=False)],
+    out: Annotated[Path | None, Option(
         '-o', '--out', help='Folder that it becomes; its name in this folder if not given.')] = None,
 ):
     """Download a known collection of music with its published split.
@@ -443,9 +464,10 @@ def prepare(folder: Folder, max_clips: MaxClips = None, seed: Seed = 0, cache: C
     from celae.data import clip_table, load_clips
     table, start = clip_table(folder, max_clips, seed=seed), time.time()
     clips = load_clips(table, cache)
-    secs, hours = time.time() - start, len(table) * 5 / 3600
-    print(f'{clips.wavs.filename}: {len(clips)} of {len(table)} clips of {clips.tracks.nunique()} tracks, {hours:.1f} hours '
-          f'in {secs:.0f} s ({hours * 3600 / max(secs, .1):.0f} x real time), {clips.wavs.nbytes / 1e9:.2f} GB')
+    secs, hours, wavs = time.time() - start, len(table) * 5 / 3600, clips.wavs
+    print(f'{wavs.filename}: {len(clips)} of {len(table)} clips of {clips.tracks.nunique()} tracks, '
+          f'{hours:.1f} hours in {secs:.0f} s ({hours * 3600 / max(secs, .1):.0f} x real time), '
+          f'{wavs.nbytes / 1e9:.2f} GB')
 
 def clear(cache: Cache = None):
     """Delete the decoded clips that are kept; they can be made again at any time.
@@ -467,31 +489,33 @@ def info():
     """
     import json
     import torch
+    from celae import __file__ as home
     from celae import __version__
     from celae.autoencoder import SIZES
     from celae.data import cache_folder
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
     print(f'celae {__version__}, torch {torch.__version__}, {torch.get_num_threads()} threads, {gpu}')
-    for config in sorted((Path(__file__).parent/'weights').glob('*/config.json')):
+    for config in sorted((Path(home).parent/'weights').glob('*/config.json')):
         about = json.loads(config.read_text())
-        lists = dict(sizes=SIZES if about['model'] == 'MusicAutoencoder' else (), styles=about.get('labels', ()))
-        print(f'{config.parent.name}: {about["model"]}' + ''.join(f', {key} {", ".join(names)}' for key, names in lists.items() if names))
+        names = about.get('labels', SIZES if about['model'] == 'MusicAutoencoder' else ())
+        print(f'{config.parent.name}: {about["model"]}; {", ".join(names)}')
     cache = cache_folder()
     kept = sum(f.stat().st_size for f in cache.rglob('*') if f.is_file()) if cache.exists() else 0
     print(f'decoded music: {cache}, {kept / 1e9:.1f} GB; it can be deleted at any time')
 
 # %% ../nbs/05b_cli.ipynb #fa994321
-def _for_all(debug: Annotated[bool, typer.Option(
+def _for_all(debug: Annotated[bool, Option(
         '--debug', help='After an error, show where in the code it happened.')] = False): pass
 
 def make_app() -> typer.Typer:
     "All commands."
+    names = dict(help_option_names=['-h', '--help'])
     app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, rich_markup_mode=None,
-                      pretty_exceptions_enable=False, context_settings=dict(help_option_names=['-h', '--help']),
+                      pretty_exceptions_enable=False, context_settings=names,
                       help='Learn a compact latent space of music, look into it, and play it back changed.')
     app.callback()(_for_all)
-    for command in (run, analyze, make_map, train, encode, decode, with_edits(edit, {}), play, generate, export,
-                    download, prepare, clear, info):
+    for command in (run, analyze, make_map, train, encode, decode, with_edits(edit, {}), play, generate,
+                    export, download, prepare, clear, info):
         app.command('map' if command is make_map else None)(command)
     return app
 
@@ -522,7 +546,8 @@ def _work(debug):
             return e.exit_code
         if debug: traceback.print_exc()
         expected = isinstance(e, (ValueError, OSError)) and not isinstance(e, UnicodeError)
-        return f'celae: {_reason(e)}' + ('' if debug or expected else '; run again with --debug for the traceback')
+        more = '' if debug or expected else '; run again with --debug for the traceback'
+        return f'celae: {_reason(e)}{more}'
 
 # %% ../nbs/05b_cli.ipynb #cfe37cba
 def main():
@@ -536,5 +561,5 @@ def main():
     code = _work(debug)
     if code == 130: print('celae: interrupted; run, train and encode go on with --resume', file=sys.stderr)
     try: print(end='', flush=True)
-    except OSError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # what is left cannot be written
+    except OSError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # a closed pipe
     sys.exit(code)

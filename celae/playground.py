@@ -19,7 +19,8 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 from .autoencoder import MusicAutoencoder, load_model
-from .data import CLIP_SAMPLES, SR, AudioError, as_numpy, atomic_write, read_audio, safe_level, write_audio
+from .data import (CLIP_SAMPLES, SR, AudioError, as_numpy, atomic_write, read_audio, safe_level,
+                        write_audio)
 from .display import players_html, sound_png
 from .edits import Move, Parameter, Towards, edit_options, make_edit, principal_directions
 from .generation import LatentPrior, find_prior
@@ -32,18 +33,18 @@ def slider_parameters(
     n_axes: int = 3,   # principal directions
 ) -> dict:             # name -> `Parameter`
     "All that can be set in a panel."
-    axes = {f'axis {i + 1}': Parameter(0., -3, 3, 'along the way in which these clips vary most') for i in range(n_axes)}
-    return dict(weight=Parameter(0., 0, 1, 'how far to go towards the other clip'), **axes, **edit_options())
+    weight = Parameter(0., 0, 1, 'how far to go towards the other clip')
+    along = Parameter(0., -3, 3, 'along a way in which these clips vary most')
+    return dict(weight=weight, **{f'axis {i + 1}': along for i in range(n_axes)}, **edit_options())
 
 def make_slider(
     name: str,      # as in `slider_parameters`
     p: Parameter,   # that it sets
 ):                  # a widget, at the default
     "A slider for a parameter."
-    whole = isinstance(p.default, int)
-    return (widgets.IntSlider if whole else widgets.FloatSlider)(
-        p.default, min=p.low, max=p.high if p.slider is None else p.slider, step=1 if whole else .05, tooltip=p.help,
-        continuous_update=False, description='how far' if name == 'weight' else name)
+    kind, step = (widgets.IntSlider, 1) if isinstance(p.default, int) else (widgets.FloatSlider, .05)
+    return kind(p.default, min=p.low, max=p.high if p.slider is None else p.slider, step=step, tooltip=p.help,
+                continuous_update=False, description='how far' if name == 'weight' else name)
 
 # %% ../nbs/04c_playground.ipynb #72db610d
 @torch.no_grad()
@@ -52,7 +53,7 @@ def apply_settings(
     latent: Latent,           # of a clip
     other: Latent,            # of the clip to go towards
     axes: Tensor,             # principal directions (k, d)
-    settings: dict,           # name, as in `slider_parameters` -> value; those that are left out have their default
+    settings: dict,           # name, as in `slider_parameters` -> value; left out: its default
     n_samples: int,           # length of the clip
 ) -> Tensor:                  # sound (1, t) with headroom
     "Make the sound of a panel."
@@ -113,7 +114,8 @@ def read_settings(
         if not isinstance(settings, dict) or not settings.keys() <= known.keys():
             raise ValueError(f'settings are not those of {", ".join(known)}')
         edits = {name: settings[name] for name in settings if name in edit_options()}
-        for name in settings.keys() - edits.keys(): check_number(name, settings[name], known[name].low, known[name].high)
+        for name, p in known.items():
+            if name in settings.keys() - edits.keys(): check_number(name, settings[name], p.low, p.high)
         make_edit(edits)
     except ValueError as e: raise ValueError(f'{Path(folder)/"settings.json"}: {e}') from None
     return torch.tensor(axes).reshape(-1, model.channels), settings
@@ -135,11 +137,12 @@ def remake(
     model: MusicAutoencoder,    # the same as then, at any size
 ) -> Tensor:                    # sound (1, t)
     "Make a saved sound again."
-    axes, settings = read_settings(folder, model.with_size('musical'))
+    model = model.with_size('musical')
+    axes, settings = read_settings(folder, model)
     clip, other = [load_latent(Path(folder)/f'{part}.celae', model) for part in ('clip', 'other')]
-    for part in (clip, other):
-        if part.codec.size != model.with_size('musical').size: raise ValueError(f'{folder}: its latents are not of size "musical"')
-    return apply_settings(clip.codec, clip.latent, other.latent, axes, settings, clip.n_samples)
+    if {clip.codec.size, other.codec.size} != {model.size}:
+        raise ValueError(f'{folder}: its latents are not of size "musical"')
+    return apply_settings(model, clip.latent, other.latent, axes, settings, clip.n_samples)
 
 # %% ../nbs/04c_playground.ipynb #25acb190
 def sound_column(
@@ -166,8 +169,8 @@ class ClipChooser(widgets.VBox):
         self.model, self.prior, self.wavs, self.latents = model, prior, {}, {}
         self.clip, self.other = [widgets.Dropdown(description=name) for name in ('clip', 'towards')]
         self.message = widgets.HTML()
-        self.upload = widgets.FileUpload(description='your own file', multiple=False, tooltip=
-                                         f'up to {MAX_UPLOAD // 10**6} MB; the first {MAX_SECS:.0f} s are used')
+        limits = f'up to {MAX_UPLOAD // 10**6} MB; the first {MAX_SECS:.0f} s are used'
+        self.upload = widgets.FileUpload(description='your own file', multiple=False, tooltip=limits)
         for name, wav in wavs.items(): self.add(name, wav)
         self.other.value = list(wavs)[-1]
         self.upload.observe(self.take, 'value')
@@ -191,7 +194,8 @@ class ClipChooser(widgets.VBox):
         name: str,       # caption
     ):
         "Make a clip the one that is edited, and tell those who observe the choice."
-        if self.clip.value == name: self.clip.notify_change(dict(name='value', owner=self.clip, type='change', old=name, new=name))
+        same = dict(name='value', owner=self.clip, type='change', old=name, new=name)
+        if self.clip.value == name: self.clip.notify_change(same)
         else: self.clip.value = name
 
     def take(self, _=None):
@@ -229,13 +233,16 @@ class Playground(widgets.VBox):
     ):
         self.model, self.folder = model.with_size('musical'), Path(folder)
         self.clips = ClipChooser(self.model, wavs, prior)
-        self.axes = principal_directions(torch.cat([latent.z for latent in self.clips.latents.values()], 2), 3)[0]
+        z = torch.cat([latent.z for latent in self.clips.latents.values()], 2)
+        self.axes = principal_directions(z, 3)[0]
         self.sliders = {name: make_slider(name, p) for name, p in slider_parameters(len(self.axes)).items()}
         self.columns = widgets.HBox([widgets.VBox() for _ in range(3)])
-        for widget in (self.clips.clip, self.clips.other, *self.sliders.values()): widget.observe(self.update, 'value')
         first, *others = self.sliders.values()
+        for widget in (self.clips.clip, self.clips.other, first, *others):
+            widget.observe(self.update, 'value')
         controls = [[self.clips, first], others[:5], [*others[5:], _button('save', self.save)]]
-        super().__init__([widgets.HBox([widgets.VBox(each) for each in controls]), self.clips.message, self.columns])
+        controls = widgets.HBox([widgets.VBox(each) for each in controls])
+        super().__init__([controls, self.clips.message, self.columns])
         self.update()
 
     def settings(self) -> dict:
@@ -258,8 +265,8 @@ class Playground(widgets.VBox):
             shown[:2] = [sound_column(self.clips.clip.value, wav[0]), sound_column('reconstruction', same)]
         self.columns.children = [*shown[:2], sound_column('edited', self.edited)]
 
-    def save(self, _=None) -> Path | None:  # the folder; None: it could not be written, and the panel says why
-        "Write the edited sound, the latents it came from, and the settings, from which `remake` makes it again."
+    def save(self, _=None) -> Path | None:  # the folder; None: not written, and the panel says why
+        "Write the edited sound, its latents and the settings, from which `remake` makes it again."
         try: folder = self.write(new_folder(self.folder))
         except (OSError, ValueError) as e: return self.clips.complain(f'not saved: {e}')
         self.clips.message.value = f'saved in {html.escape(str(folder))}'
@@ -272,9 +279,10 @@ class Playground(widgets.VBox):
         names = dict(clip=self.clips.clip.value, other=self.clips.other.value)
         write_audio(folder/'edited.wav', self.edited.numpy())
         for part, name in names.items():
-            save_latent(folder/f'{part}.celae', self.clips.latents[name], self.model, self.clips.wavs[name].shape[-1], exact=True)
-        facts = dict(**names, axes=self.axes.tolist(), settings=self.settings())
-        with atomic_write(folder/'settings.json') as part: part.write_text(json.dumps(facts, indent=1) + '\n', 'utf-8')
+            latent, n_samples = self.clips.latents[name], self.clips.wavs[name].shape[-1]
+            save_latent(folder/f'{part}.celae', latent, self.model, n_samples, exact=True)
+        facts = json.dumps(dict(**names, axes=self.axes.tolist(), settings=self.settings()), indent=1)
+        with atomic_write(folder/'settings.json') as part: part.write_text(f'{facts}\n', 'utf-8')
         return folder
 
 # %% ../nbs/04c_playground.ipynb #783ff7ba
@@ -294,7 +302,8 @@ def page_settings(
 ):                         # traitlets' `Config`
     "Settings of voila and of Jupyter's server below it."
     from traitlets.config import Config
-    limits = dict(allow_remote_access=False, local_hostnames=['localhost'], websocket_max_message_size=MAX_UPLOAD + 1_000_000)
+    limits = dict(allow_remote_access=False, local_hostnames=['localhost'],
+                  websocket_max_message_size=MAX_UPLOAD + 1_000_000)
     def set_cookie(handler, notebook, cwd): handler.xsrf_token           # noqa: B018 (reading it sets it)
     return Config(
         Voila=dict(ip='127.0.0.1', port=port, open_browser=browser, auto_token=True, config_file_paths=[],
@@ -313,7 +322,7 @@ def serve(
     from voila.app import Voila
     class Page(Voila):
         def launch_browser(self):
-            leads = Path(self.connection_dir)/'open.html'              # for this user's eyes only, and gone at the end
+            leads = Path(self.connection_dir)/'open.html'     # for this user's eyes only, and gone at the end
             address = f'{self.connection_url}?token={self.identity_provider.token}'
             leads.write_text(f'<meta http-equiv="refresh" content="0;url={address}">')
             threading.Thread(target=webbrowser.open, args=[leads.as_uri()], daemon=True).start()
