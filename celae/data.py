@@ -417,8 +417,9 @@ def _mono_channel(path, *stamp):
     with open_audio(path) as f:
         for _ in range(60 if f.channels > 1 else 0):
             wav = _read(f, path, f.samplerate)
+            if not len(wav): return None
             rms = _rms(wav)
-            if not len(wav) or rms.max() < 10**(SILENCE_DB / 20): continue
+            if rms.max() < 10**(SILENCE_DB / 20): continue
             if _rms(wav.mean(1)) > .01 * rms.max(): return None
             channel = int(rms.argmax())
             log.warning('%s: its channels cancel each other; channel %d is used alone',
@@ -500,7 +501,8 @@ def output_path(
     if path.exists() and not path.is_file():
         raise ValueError(f'{path}: is not a plain file and is never replaced')
     if os.path.lexists(path) and not overwrite:
-        raise ValueError(f'{path}: exists already; use --overwrite to replace it, or name another file with -o')
+        raise ValueError(f'{path}: exists already; use --overwrite to replace it, '
+                         'or name another file with -o')
     if not os.access(folder, os.W_OK):
         raise ValueError(f'{path}: cannot be written, because {folder} is write-protected')
     return path
