@@ -20,33 +20,34 @@ from .models import Codec, Latent, check_number
 # %% ../nbs/04a_edits.ipynb #5318278a
 @dataclass(frozen=True)
 class Parameter:
-    "What an edit can be told."
+    "A setting of an edit, with its range."
     default: float    # of a first parameter: no change
     low: float        # least value
     high: float       # greatest value
     help: str         # a line for the command and the playground
-    slider: float | None = None   # greatest value that a slider offers; None: `high`
+    slider: float | None = None   # greatest value of a slider; None: `high`
 
 def parameter(
     default: float,   # an int for whole numbers
     low: float,       # least value
     high: float,      # greatest value
     help: str,        # a line for the command and the playground
-    slider: float | None = None,  # greatest value that a slider offers; None: `high`
+    slider: float | None = None,  # greatest value of a slider; None: `high`
 ):                    # the field of a dataclass
     "Declare a parameter of an edit."
     return field(default=default, metadata=dict(parameter=Parameter(default, low, high, help, slider)))
 
 # %% ../nbs/04a_edits.ipynb #d2d4eee9
 class Edit:
-    "A change of a latent; `a >> b` does `a` first, then `b`."
+    "A change of a latent; `a >> b` applies `a` first, then `b`."
     def __post_init__(self):
         for name, p in self.parameters().items():
-            check_number(f'{type(self).__name__}.{name}', getattr(self, name), p.low, p.high, whole=isinstance(p.default, int))
+            label, whole = f'{type(self).__name__}.{name}', isinstance(p.default, int)
+            check_number(label, getattr(self, name), p.low, p.high, whole=whole)
 
     @classmethod
     def parameters(cls) -> dict:   # name -> `Parameter`
-        "What it can be told."
+        "Its declared parameters."
         return {f.name: f.metadata['parameter'] for f in fields(cls) if 'parameter' in f.metadata}
 
     def __call__(self,
@@ -60,7 +61,7 @@ class Edit:
         z: Tensor,                   # (b, d, n)
         codec: Codec | None = None,  # that made it
     ) -> Tensor:
-        "Change `z`; what an edit of one's own defines."
+        "Change `z`; to be defined by each edit."
         raise NotImplementedError
 
     def __rshift__(self, other): return Chain((self, other))
@@ -109,7 +110,7 @@ class Noise(Edit):
 @dataclass(frozen=True)
 class Smooth(Edit):
     "Pool the latent over time."
-    n_frames: int = parameter(1, 1, 1024, 'average over so many frames of 93 ms', slider=16)
+    n_frames: int = parameter(1, 1, 1024, 'average over this many frames of 93 ms', slider=16)
     kind: str = 'average'   # or 'max'
 
     def change(self, z, codec=None):
@@ -122,10 +123,11 @@ class Smooth(Edit):
 @dataclass(frozen=True)
 class Transpose(Edit):
     "Move all tones up or down."
-    semitones: int = parameter(0, -24, 24, 'move all tones by so many semitones; below 0 down', slider=12)
+    semitones: int = parameter(0, -24, 24, 'move all tones by this many semitones; below 0 down', slider=12)
 
     def change(self, z, codec=None):
-        if not hasattr(codec, 'transpose'): raise ValueError('transposing needs the model that made the latent, at size "musical"')
+        if not hasattr(codec, 'transpose'):
+            raise ValueError('transposing needs the model that made the latent, at size "musical"')
         return codec.transpose(z, self.semitones)
 
 # %% ../nbs/04a_edits.ipynb #6a44efae
@@ -142,30 +144,33 @@ def class_direction(
     to: Tensor,     # z of clips of one kind (b, d, n)
     away: Tensor,   # of a different one (b, d, n)
 ) -> Tensor:        # (d,); added once to the mean of `away` it gives the mean of `to`
-    "From the mean of one class to the mean of a different one."
+    "Difference of class means."
     return to.mean((0, 2)) - away.mean((0, 2))
 
+# %% ../nbs/04a_edits.ipynb #b064e57a
 def probe_direction(
     z: Tensor,   # of clips (b, d, n)
     labels,      # label of each clip
     label: str,  # what to move towards
-) -> Tensor:     # (d,); added once, it moves the classifier as far as the means of the label and of the rest are apart
+) -> Tensor:     # (d,); added once, it changes the logit by the difference of the class means
     "Weights of a linear classifier of one label against all others."
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     x, is_it = z.mean(2).numpy(), np.asarray(labels) == label
-    if is_it.all() or not is_it.any(): raise ValueError(f'{label}: a direction needs clips with this label and clips without')
+    if is_it.all() or not is_it.any():
+        raise ValueError(f'{label}: a direction needs clips with this label and clips without')
     steps = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(x, is_it)
     weights = steps[-1].coef_[0] / steps[0].scale_
     gap = (x[is_it].mean(0) - x[~is_it].mean(0)) @ weights
     return torch.from_numpy(weights * gap / (weights @ weights)).float()
 
+# %% ../nbs/04a_edits.ipynb #9e77d9de
 def principal_directions(
     z: Tensor,    # of clips (b, d, n)
     n: int = 8,   # how many
-) -> tuple[Tensor, Tensor]:   # directions (n, d), each as long as the standard deviation along it; shares of the variance (n,)
-    "How frames vary most."
+) -> tuple[Tensor, Tensor]:   # directions (n, d), scaled by standard deviation; shares of variance (n,)
+    "Principal components of frames."
     from sklearn.decomposition import PCA
     pca = PCA(n, random_state=0).fit(z.mT.reshape(-1, z.shape[1]).numpy())
     directions = pca.components_ * pca.explained_variance_[:, None]**.5
@@ -175,7 +180,7 @@ def principal_directions(
 @dataclass(frozen=True)
 class Mask(Edit):
     "Silence channels."
-    last: int = parameter(0, 0, 1024, 'silence so many of the last channels', slider=47)
+    last: int = parameter(0, 0, 1024, 'silence this many of the last channels', slider=47)
     channels: tuple = ()   # numbers of further channels
 
     def change(self, z, codec=None):
@@ -189,7 +194,7 @@ class Mask(Edit):
 @dataclass(frozen=True)
 class Shuffle(Edit):
     "Shuffle segments of the latent."
-    n_frames: int = parameter(0, 0, 100_000, 'shuffle segments of so many frames', slider=16)
+    n_frames: int = parameter(0, 0, 100_000, 'shuffle segments of this many frames', slider=16)
     seed: int = 0       # the same seed shuffles alike
 
     def change(self, z, codec=None):
@@ -214,7 +219,8 @@ class Freeze(Edit):
 # %% ../nbs/04a_edits.ipynb #2a7bfb59
 def _levels(latents, mix):
     "Level of a mix, if all have one."
-    return None if any(latent.level is None for latent in latents) else mix([latent.level for latent in latents])
+    levels = [latent.level for latent in latents]
+    return None if any(level is None for level in levels) else mix(levels)
 
 def average(
     latents: list,  # of `Latent`, each of one clip or more; longer ones are cut to the shortest
@@ -235,6 +241,7 @@ def slerp(
     angle = ((a * b).sum((1, 2), keepdim=True) / norms.clamp_min(1e-9)).clamp(-1 + 1e-6, 1 - 1e-6).acos()
     return (torch.sin((1 - weight) * angle) * a + torch.sin(weight * angle) * b) / angle.sin()
 
+# %% ../nbs/04a_edits.ipynb #bb6beb01
 def interpolate(
     a: Latent,               # z (b, d, n)
     b: Latent,               # the same shape; a longer one is cut to the shorter
@@ -245,7 +252,8 @@ def interpolate(
     paths = dict(linear=torch.lerp, spherical=slerp)
     if kind not in paths: raise ValueError(f'kind is {kind!r}, not one of {", ".join(paths)}')
     n, weight = min(a.z.shape[-1], b.z.shape[-1]), torch.as_tensor(weight, dtype=a.z.dtype)
-    if not ((weight >= 0) & (weight <= 1)).all(): raise ValueError(f'weight is {weight.tolist()!r:.60}, not between 0 and 1')
+    if not ((weight >= 0) & (weight <= 1)).all():
+        raise ValueError(f'weight is {weight.tolist()!r:.60}, not between 0 and 1')
     z = paths[kind](a.z[..., :n], b.z[..., :n], weight[..., :n] if weight.ndim else weight)
     return Latent(z, _levels([a, b], lambda levels: torch.lerp(*levels, weight.mean())))
 
@@ -255,7 +263,7 @@ class Towards(Edit):
     "Interpolate towards a different clip."
     other: Latent               # z of at least as many frames
     weight: float = .5          # 0: nothing of it, 1: nothing else
-    until: float | None = None  # weight of the last frame, which is then approached along time; None: the same throughout
+    until: float | None = None  # weight of the last frame, approached over time; None: `weight` throughout
     kind: str = 'linear'        # 'linear' or 'spherical'
 
     def __call__(self, latent, codec=None):
@@ -266,14 +274,15 @@ class Towards(Edit):
 # %% ../nbs/04a_edits.ipynb #06c9c9c0
 def warp(
     latent: Latent,   # z (b, d, n)
-    at,               # frames at which it is read, fractions too (m,)
+    at,               # positions in frames, fractions too (m,)
 ) -> Latent:          # z (b, d, m)
-    "Read a latent at other moments, by linear interpolation."
+    "Resample a latent at given positions, by linear interpolation."
     at = torch.as_tensor(np.asarray(at), dtype=latent.z.dtype).clamp(0, latent.z.shape[2] - 1)
     low = at.long().clamp(max=max(0, latent.z.shape[2] - 2))
     high = (low + 1).clamp(max=latent.z.shape[2] - 1)
     return latent.with_z(torch.lerp(latent.z[..., low], latent.z[..., high], at - low))
 
+# %% ../nbs/04a_edits.ipynb #3d221456
 def stretch(
     latent: Latent,   # z (b, d, n)
     n_frames: int,    # wanted length
@@ -281,7 +290,7 @@ def stretch(
     "Slow a latent down or speed it up; the pitch stays."
     return warp(latent, np.linspace(0, latent.z.shape[2] - 1, n_frames))
 
-# %% ../nbs/04a_edits.ipynb #43242481
+# %% ../nbs/04a_edits.ipynb #409577f3
 def beat_frames(
     wav,                  # sound (c, t) or (t,), array or tensor
     frame: int = 2048,    # samples in a frame of z
@@ -290,18 +299,18 @@ def beat_frames(
     import librosa
     return librosa.beat.beat_track(y=as_numpy(wav), sr=SR, units='samples')[1] / frame
 
+# %% ../nbs/04a_edits.ipynb #b3443dd5
 def align_beats(
     latent: Latent,       # z (b, d, n)
     beats: np.ndarray,    # its beats, from `beat_frames`
-    onto: np.ndarray,     # beats of a different clip, of which as many are used as both have
-) -> Latent:              # z (b, d, n)
-    "Bend a latent so that its beats fall where those of a different clip do; even before the first and after the last."
+    onto: np.ndarray,     # beats of a different clip; as many are used as both have
+) -> Latent:              # z (b, d, n); before the first beat and after the last it is only shifted
+    "Warp a latent so that its beats coincide with those of a different clip."
     k = min(len(beats), len(onto))
     if k < 2: raise ValueError(f'{k} beats in common: alignment needs two')
     before, after = beats[0] - onto[0], beats[k - 1] - onto[k - 1]
-    ends = [-1e4, 1e4]
-    places = np.interp(np.arange(latent.z.shape[2]), [ends[0], *onto[:k], ends[1]], [ends[0] + before, *beats[:k], ends[1] + after])
-    return warp(latent, places)
+    x, y = [-1e4, *onto[:k], 1e4], [-1e4 + before, *beats[:k], 1e4 + after]
+    return warp(latent, np.interp(np.arange(latent.z.shape[2]), x, y))
 
 # %% ../nbs/04a_edits.ipynb #b4bf715b
 def combine_rates(
@@ -316,7 +325,7 @@ def combine_rates(
 
 # %% ../nbs/04a_edits.ipynb #2799b0d2
 def random_latent(
-    like: Latent,                 # of real clips: what the random ones are to resemble, channel by channel
+    like: Latent,                 # of real clips, which give mean and standard deviation of each channel
     n_clips: int = 1,             # how many to draw
     n_frames: int | None = None,  # length of each; None: that of `like`
     seed: int = 0,                # the same seed draws the same latents
@@ -331,23 +340,31 @@ def random_latent(
     return Latent(z, None if like.level is None else draw(like.level, (n_clips,), 0))
 
 # %% ../nbs/04a_edits.ipynb #fa449a43
-EDITS = dict(transpose=Transpose, shuffle=Shuffle, freeze=Freeze, mask=Mask, smooth=Smooth, noise=Noise, gain=Gain)
+EDITS = dict(transpose=Transpose, shuffle=Shuffle, freeze=Freeze, mask=Mask, smooth=Smooth, noise=Noise,
+             gain=Gain)
+
+def _options(name):
+    "Option, field and `Parameter` of each parameter of an edit of the registry."
+    parameters = EDITS[name].parameters().items()
+    return [(f'{name}-{key}' if i else name, key, p) for i, (key, p) in enumerate(parameters)]
 
 def edit_options() -> dict:   # option -> `Parameter`
-    "What all edits of the registry can be told."
-    return {name if i == 0 else f'{name}-{key}': p for name, cls in EDITS.items() for i, (key, p) in enumerate(cls.parameters().items())}
+    "All parameters of the edits of the registry."
+    return {option: p for name in EDITS for option, _, p in _options(name)}
 
+# %% ../nbs/04a_edits.ipynb #049de151
 def make_edit(
-    values: dict,     # option, as in `edit_options` -> value; those that are left out have their default
+    values: dict,     # option, as in `edit_options` -> value; all others have their defaults
     seed: int = 0,    # of noise and shuffling
-) -> Edit:            # those that change something, one after another
-    "Make one edit of the options of a command or the sliders of a panel."
+) -> Edit:            # the edits that change something, chained
+    "Make one edit from the options of a command or the sliders of a panel."
     unknown = values.keys() - edit_options().keys()
     if unknown: raise ValueError(f'unknown edit {min(unknown)!r}; choose from {", ".join(edit_options())}')
     edits = []
     for name, cls in EDITS.items():
-        (first, *others), seeded = cls.parameters().items(), dict(seed=seed) if 'seed' in {f.name for f in fields(cls)} else {}
-        told = {first[0]: values.get(name, first[1].default)} | {key: values.get(f'{name}-{key}', p.default) for key, p in others}
-        edit = cls(**told, **seeded)                    # refuses what is out of range
-        if told[first[0]] != first[1].default: edits.append(edit)
+        settings = {key: values.get(option, p.default) for option, key, p in _options(name)}
+        if 'seed' in {f.name for f in fields(cls)}: settings['seed'] = seed
+        edit = cls(**settings)                          # refuses values out of range
+        option, _, p = _options(name)[0]
+        if values.get(option, p.default) != p.default: edits.append(edit)
     return Chain(tuple(edits))

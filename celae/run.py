@@ -683,8 +683,8 @@ def compare_sets(
     "Compare sets of clips with those that were learned from."
     labels = real.labels.to_numpy() if known.labels.nunique() > 1 else None
     reference = ReferenceSet(sound_vectors(known.tensor()), known.labels.to_numpy())
-    groups = dict(real=real.tracks, codec=real.tracks)                  # clips that are not independent
-    rows = {key: (sound_vectors(wavs), labels, groups.get(key)) for key, wavs in sets.items()}
+    groups = dict(real=[real.tracks], codec=[real.tracks])              # their clips are not independent
+    rows = {key: (sound_vectors(wavs), labels, *groups.get(key, [])) for key, wavs in sets.items()}
     table = evaluate_sets(rows, reference)
     table.insert(1, 'name', table.set.map(SETS))
     return table
