@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['POOLINGS', 'ALL_STATISTICS', 'N_AXES', 'COLORS', 'MARKERS', 'encode_clips', 'untrained', 'frame_latents',
            'clip_vectors', 'ClipVectors', 'mfcc_vectors', 'prepare_steps', 'find_clusters', 'cluster_scores',
-           'kmeans_sweep', 'elbow', 'plot_kmeans', 'find_dense', 'plot_dendrogram', 'project2', 'plot_pca',
-           'plot_loadings', 'project_tsne', 'Probe', 'accuracy_interval', 'usable_clips', 'track_folds', 'probe_report',
-           'vote', 'probe_scores', 'probe', 'plot_confusion', 'paired_difference', 'permutation_test', 'ari_difference',
-           'compare_representations', 'plot_comparison']
+           'kmeans_sweep', 'elbow', 'plain_text', 'plot_kmeans', 'find_dense', 'plot_dendrogram', 'project2',
+           'plot_pca', 'plot_loadings', 'project_tsne', 'Probe', 'accuracy_interval', 'usable_clips', 'track_folds',
+           'probe_report', 'vote', 'probe_scores', 'probe', 'plot_confusion', 'paired_difference', 'permutation_test',
+           'ari_difference', 'compare_representations', 'plot_comparison']
 
 # %% ../nbs/03_latent_analysis.ipynb #56b5f877
 import warnings
@@ -219,6 +219,16 @@ def elbow(
     if k is None: k = sweep.k[sweep.silhouette.fillna(-1).idxmax()]
     return int(k)
 
+# %% ../nbs/03_latent_analysis.ipynb #f853f923
+def plain_text(
+    text,               # label, title or name
+    longest: int = 24,  # letters; a longer text loses its middle
+) -> str:               # one line that is drawn letter by letter
+    "Make a text safe for a figure."
+    text = ''.join(c if c.isprintable() else ' ' for c in str(text))
+    if len(text) > longest: text = f'{text[:longest - 10]}…{text[-9:]}'
+    return ('\u200b' if text.startswith('_') else '') + text.replace('$', r'\$')
+
 # %% ../nbs/03_latent_analysis.ipynb #384c1e47
 COLORS = ('#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7', '#56b4e9', '#000000', '#b8a800')
 MARKERS = 'osD^vP*X'
@@ -233,7 +243,7 @@ def plot_kmeans(
     if axs is None: axs = plt.subplots(1, 2, figsize=(8, 2.2), layout='constrained')[1]
     k = elbow(sweep)
     axs[0].plot(sweep.k, sweep.inertia, '.-', color='k')
-    axs[0].set(title=title, xlabel='k', ylabel='inertia')
+    axs[0].set(title=plain_text(title, 80), xlabel='k', ylabel='inertia')
     for name, style, color in zip(('ami', 'ari', 'v_measure', 'silhouette', 'stability'), ('-', '-', ':', '--', '-.'), COLORS):
         if name in sweep: axs[1].plot(sweep.k, sweep[name], style, color=color, label=name)
     axs[1].set(xlabel='k', ylabel='score')
@@ -267,8 +277,8 @@ def plot_dendrogram(
     from scipy.cluster.hierarchy import dendrogram, linkage
     centroids = pd.DataFrame(make_pipeline(*prepare_steps(*x.shape)).fit_transform(x)).groupby(np.asarray(labels)).mean()
     ax = ax or plt.subplots(figsize=(5, .6 + .24 * len(centroids)), layout='constrained')[1]
-    dendrogram(linkage(centroids, 'average'), labels=centroids.index.tolist(), orientation='right', ax=ax, color_threshold=0, above_threshold_color='k')
-    ax.set(title=title, xlabel='distance of centroids')
+    dendrogram(linkage(centroids, 'average'), labels=[plain_text(label) for label in centroids.index], orientation='right', ax=ax, color_threshold=0, above_threshold_color='k')
+    ax.set(title=plain_text(title, 80), xlabel='distance of centroids')
     return ax
 
 # %% ../nbs/03_latent_analysis.ipynb #f0bcc0d0
@@ -302,8 +312,8 @@ def plot_pca(
         ax.text(*centroid, c, ha='center', va='center', fontsize=8, zorder=4, bbox=dict(boxstyle='circle', fc='white'))
     for i, label in enumerate(np.unique(labels)):
         color, marker = COLORS[i % 8], MARKERS[(i + i // 8) % 8]
-        ax.scatter(*points[labels == label].T, s=14, c=color, marker=marker, label=label, lw=0, zorder=2)
-    ax.set(title=title, xlabel=f'first axis ({share[0]:.1%} of the variance)', ylabel=f'second axis ({share[1]:.1%})')
+        ax.scatter(*points[labels == label].T, s=14, c=color, marker=marker, label=plain_text(label), lw=0, zorder=2)
+    ax.set(title=plain_text(title, 80), xlabel=f'first axis ({share[0]:.1%} of the variance)', ylabel=f'second axis ({share[1]:.1%})')
     ax.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, .5), frameon=False)
     return ax
 
@@ -323,8 +333,8 @@ def plot_loadings(
     top = np.abs(pca.components_).max()
     image = ax.imshow(pca.components_, cmap='PuOr', vmin=-top, vmax=top, aspect='auto', interpolation='none')
     n_channels = x.shape[1] // len(statistics)
-    ax.set(title=title, xlabel='channel', yticks=range(n_axes), yticklabels=[f'axis {i + 1} ({share:.0%})' for i, share in enumerate(pca.explained_variance_ratio_)],
-           xticks=[i * n_channels for i in range(len(statistics))], xticklabels=[f'{name} of 0 ..' for name in statistics])
+    ax.set(title=plain_text(title, 80), xlabel='channel', yticks=range(n_axes), yticklabels=[f'axis {i + 1} ({share:.0%})' for i, share in enumerate(pca.explained_variance_ratio_)],
+           xticks=[i * n_channels for i in range(len(statistics))], xticklabels=[f'{plain_text(name)} of 0 ..' for name in statistics])
     ax.figure.colorbar(image, ax=ax, label='loading')
     return ax
 
@@ -449,10 +459,11 @@ def plot_confusion(
     import matplotlib.pyplot as plt
     n = result.clips.label.nunique()
     ax = ax or plt.subplots(figsize=(2.2 + .28 * n, 1.6 + .25 * n), layout='constrained')[1]
+    names = np.unique(result.clips[['label', 'predicted']].to_numpy(str))
     ConfusionMatrixDisplay.from_predictions(
         result.clips.label, result.clips.predicted, normalize='true', ax=ax, cmap='Blues', values_format='.0%',
-        xticks_rotation=45, colorbar=False, text_kw=dict(fontsize=7))
-    ax.set(title=title, xlabel='taken for', ylabel='label')
+        display_labels=[plain_text(name) for name in names], xticks_rotation=45, colorbar=False, text_kw=dict(fontsize=7))
+    ax.set(title=plain_text(title, 80), xlabel='taken for', ylabel='label')
     plt.setp(ax.get_xticklabels(), ha='right')
     return ax
 
@@ -551,7 +562,7 @@ def plot_comparison(
                 color=COLORS[0], label='accuracy, 95 % interval')
     ax.plot(table.ami, y, 'D', ms=5, mfc='none', color=COLORS[3], label='AMI at the elbow')
     ax.axvline(table.accuracy.iloc[-1], color='gray', lw=.8, ls=':')
-    ax.set_yticks(y, table.index)
-    ax.set(title=title, xlim=(min(0, table.ami.min()) - .02, 1.02))
+    ax.set_yticks(y, [plain_text(name, 40) for name in table.index])
+    ax.set(title=plain_text(title, 80), xlim=(min(0, table.ami.min()) - .02, 1.02))
     ax.legend(fontsize=8, loc='upper center', bbox_to_anchor=(.4, -.12), ncols=2, frameon=False)
     return ax
