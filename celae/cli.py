@@ -296,13 +296,11 @@ def play(
 
     Example: celae play
     """
-    import os
     from importlib.util import find_spec
     if folder.exists() and not folder.is_dir(): raise ValueError(f'{folder}: is a file; name a folder for the sounds that are saved')
     if find_spec('voila') is None: raise ValueError("the playground needs voila: pip install 'celae[notebooks]'")
-    from voila.app import main as voila
-    os.environ['CELAE_SAVED'] = str(folder.resolve())
-    voila([str(Path(__file__).parent/'play.ipynb'), f'--port={port}', '--Voila.ip=127.0.0.1', *([] if browser else ['--no-browser'])])
+    from celae.playground import serve
+    serve(folder, port, browser)
 
 # %% ../nbs/05a_cli.ipynb #a3afa710
 @app.command()
