@@ -1,7 +1,7 @@
 """Hostile input by the hundred: sound files, names, latents, model and run folders, tables and archives.
 
-All are made from nothing. Every case is a `Case`: what it is, how to make it at a path, and what is truly in it.
-Nothing here imports celae, so that the same cases can be put to any version of it.
+All are made from nothing. Every case is a `Case`: what it is, how to make it at a path, and what is truly in
+it. Nothing here imports celae, so that the same cases can be put to any version of it.
 """
 import io
 import json
@@ -431,14 +431,15 @@ def _weights(change):
 
 def _filled(value):
     def change(parts):
-        name = next(k for k, (kind, shape, data) in parts.items() if kind == 'F32' and len(shape) > 1)
+        name = next(k for k, (kind, shape, data) in parts.items() if kind in ('F32', 'F16') and len(shape) > 1)
         kind, shape, data = parts[name]
-        parts[name] = [kind, shape, np.full(len(data) // 4, value, np.float32).tobytes()]
+        with np.errstate(over='ignore'):
+            parts[name] = [kind, shape, np.full(np.prod(shape), value).astype(KINDS[kind]).tobytes()]
     return _weights(change)
 
 
 def model_cases():
-    "Model folders from strangers: name -> maker of (path, folder of a good model, trace that no code may leave)."
+    "Model folders from strangers: name -> maker of (path, folder of a good model, trace of code that ran)."
     def fifo(old, path, trace): os.mkfifo(path)
     def loop(old, path, trace): path.symlink_to(path)
     def zeros(old, path, trace): path.symlink_to('/dev/zero')
@@ -450,9 +451,8 @@ def model_cases():
         name = next(k for k, (_, shape, _) in parts.items() if len(shape) > 1)
         parts[name][1] = parts[name][1][::-1]
     def doubles(parts):
-        for k, (kind, shape, data) in parts.items(): parts[k] = ['F64', shape,
-                                                                 np.frombuffer(data,
-                                                                         np.float32).astype(np.float64).tobytes()] if kind == 'F32' else [kind, shape, data]
+        for k, (kind, shape, data) in parts.items():
+            if kind in ('F32', 'F16'): parts[k] = ['F64', shape, np.frombuffer(data, KINDS[kind]).astype(float).tobytes()]
     made = {f'config {word}': _model(text) for word, text in {
         'empty': b'', 'null': b'null', 'list': b'[]', 'number': b'3', 'text': b'"x"', 'no JSON': b'{',
         'binary': b'\xff\xfe\x00', 'deep': b'[' * 100_000,
@@ -493,7 +493,7 @@ SCRIPT = '<script>alert("from a run")</script><img src=x onerror=alert(1)>'
 
 
 def run_cases():
-    "Changes to a good run: name -> function of (folder of the run, secret file outside, trace that no code may leave)."
+    "Changes to a good run: name -> function of (its folder, secret file outside, trace of code that ran)."
     import pandas as pd
 
     def text(name, value):
@@ -514,7 +514,8 @@ def run_cases():
             file = dict(absolute=str(secret), above=os.path.relpath(secret, run), link='audio/link.mp3',
                         etc='/etc/hostname')[where]
             index = json.loads((run/'metrics'/'sounds.json').read_text())
-            (run/'metrics'/'sounds.json').write_text(json.dumps(dict(reconstruction={'row': {'caption': file}}, **{k: v for k, v in index.items() if k != 'reconstruction'})))
+            index['reconstruction'] = {'row': {'caption': file}}
+            (run/'metrics'/'sounds.json').write_text(json.dumps(index))
         return change
 
     def npz(write, which='*plain*.npz'):
@@ -782,7 +783,7 @@ WRITES = ('os.rename', 'os.mkdir', 'os.truncate', 'os.link', 'os.symlink')
 
 
 def at_event(n, act, folder=None, counted=None):
-    """From now on this process counts what it does, and calls `act(path)` before the `n`th event (0: at once).
+    """From now on this process counts what it does, and calls `act(path)` before the `n`th event.
 
     Events are those that Python audits: with a folder the openings for writing, new folders and renames below
     it, else all of them, imports and readings too. A moment found so does not depend on the speed of the
@@ -811,7 +812,7 @@ def die(path):
 
 
 def killed_at(moments, work, folder=None):
-    "Fork at each moment a process that does the work and dies there: did it die? For small scripts without threads."
+    "Fork at each moment a process that does the work and dies there: did it die? For scripts without threads."
     died = []
     for n in moments:
         pid = os.fork()

@@ -5,7 +5,7 @@
     python bench/hostile_input.py try --only edit:arguments
 
 Each case is a process of its own, forked from one that has imported everything, with a bound on memory and on
-processor time (not on the clock: a busy machine is no hang). The files of the user are looked at before and after.
+processor time (not on the clock: a busy machine is no hang). The user's files are looked at before and after.
 
 read      the sound is there, all of it, or the command did what it should
 named     the item is left out with a line that names it, and the rest is done
@@ -14,11 +14,12 @@ ignored   passed over, as hidden files should be
 lost      a file of the user changed or is gone, or an item, or a part, is missing or wrong without a word
 hung      no end within the processor time, or no work for a while
 crashed   a traceback, a signal, or no memory
-escaped   something outside was read or written, a stranger's program ran, or its words stand in a page unescaped
+escaped   something outside was read or written, a stranger's program ran, or words stand in a page unescaped
 """
 import argparse
 import base64
-import ftplib        # noqa: F401  which pooch imports late, where the user without rights may not read
+import encodings.utf_8_sig  # noqa: F401
+import ftplib        # noqa: F401  these are imported late, where the user without rights may not read
 import json
 import os
 import re
@@ -152,7 +153,7 @@ class Running:
         text = (self.root/'log').read_bytes().decode(errors='backslashreplace')
         code = os.waitstatus_to_exitcode(status)
         try: verdict, why = self.verdict(code, text)
-        except Exception as e: verdict, why = 'broken', f'the check fails: {type(e).__name__} {e}'       # of the harness, never of celae
+        except Exception as e: verdict, why = 'broken', f'{type(e).__name__} {e}'      # of this program, not of celae
         lines = [line for line in text.strip().splitlines() if line.strip()]
         said = (lines[-1] if lines else '').replace(str(self.root), '...')[:240]
         os.chmod(self.root, 0o755)
@@ -162,7 +163,8 @@ class Running:
                     secs=round(time.monotonic() - self.started, 1))
 
     def verdict(self, code, text):
-        if (self.root/'outside'/'pwned').exists() or (self.root/'here'/'pwned').exists(): return 'escaped', 'a program of a stranger ran'
+        if any((self.root/name/'pwned').exists() for name in ('outside',
+                                                              'here')): return 'escaped', 'a stranger\'s program ran'
         if self.hung: return 'hung', ''
         if code < 0: return 'crashed', signal.Signals(-code).name
         if 'Traceback (most recent call last)' in text: return 'crashed', 'traceback'
@@ -188,7 +190,7 @@ def run_jobs(jobs, workers):
         while todo and len(running) < workers:
             job = todo.pop()
             try: running.append(Running(job))
-            except OSError as e: rows.append(dict(command=job.command, group=job.group,
+            except Exception as e: rows.append(dict(command=job.command, group=job.group,
                                                   name=ascii(job.name)[1:-1][:80], verdict='not made',
                                                   why=str(e), code=0, said='', secs=0))
         time.sleep(.02)
@@ -224,6 +226,13 @@ def named(text, name):
 
 
 def ends(code, text): return 'read' if code == 0 else 'refused'
+
+
+def writes(name):
+    "A check: refused, or a file is written."
+    def check(root, code, text):
+        return 'refused' if code else 'read' if (root/'out'/name).exists() else ('lost', 'nothing written')
+    return check
 
 
 def sound_of(path):
@@ -271,7 +280,8 @@ def audio_job(command, case):
     def check(root, code, text):
         out, found = root/'out', 0.
         if command in ('edit', 'generate', 'decode'):
-            if code: return 'refused' if command == 'decode' or not (case.group == 'rare but right') else ('lost', 'a right file is refused')
+            if code and command != 'decode' and case.group == 'rare but right': return 'lost', 'a right file is refused'
+            if code: return 'refused'
             if command == 'decode': return 'lost', 'no latent file, and no word'
             wrong = sound_of(out/'e.wav')
             if wrong: return 'lost', wrong
@@ -291,7 +301,7 @@ def audio_job(command, case):
             found = table.n_samples[table.track != 'good.flac'].sum() / 22_050
             wanted = case.secs
             if wanted: wanted = wanted // 5 * 5 + (wanted % 5 if wanted % 5 >= 2.5 else 0)
-            if case.name == 'three hours.wav': wanted = 10.         # the tone ends in the second clip, and the rest is silent
+            if case.name == 'three hours.wav': wanted = 10.      # the tone ends in the second clip
         if not good or code: return 'lost', 'one item stops the rest'
         if case.group == 'hidden' and found: return 'lost', 'a hidden file is used'
         if case.quiet and not found: return 'ignored'
@@ -312,7 +322,7 @@ def audio_jobs():
             music = root/'user'/'music'
             shutil.copytree(FIX/'music', music)
             for case in cases:
-                if case.group == group and case.name != 'three hours.wav' and 'closed' not in case.name: case.at(music)
+                if case.group == group and not re.search('closed|three hours', case.name): case.at(music)
             return ['train', music, '--cache', root/'home', '--out', root/'out'/'m', '--steps', '1',
                     '--max-clips', '40']
         jobs.append(Job('train', f'sound: {group}', 'all of the class in one folder', build,
@@ -358,10 +368,9 @@ def latent_jobs():
             case.at(root/'out')
             return ['encode', music, '--out', root/'out', '--resume']
         def check_resume(root, code, text, case=case):
+            if code: return 'refused'
             try: secs = latent_secs(root/'out'/case.name)
-            except (OSError, ValueError, KeyError, TypeError,
-                    ArithmeticError): return 'refused' if code or named(text, case.name) else ('lost',
-                            'left as it was, without a word')
+            except Exception: return 'named' if named(text, case.name) else ('lost', 'left as it was, without a word')
             return 'read' if abs(secs - 6) < .1 else ('lost', 'taken for done')
         jobs.append(Job('decode', 'latents', case.name, build_decode, check_decode))
         jobs.append(Job('encode', 'latents', case.name, build_resume, check_resume))
@@ -428,8 +437,7 @@ def model_jobs():
         if code: return 'refused'
         try: return 'read' if abs(latent_secs(root/'out'/'e.celae') - 6) < .1 else ('lost', 'cut')
         except ValueError as e: return 'lost', str(e)
-    def network(root, code, text): return 'refused' if code else 'read' if any((root/'out').rglob('*.onnx')) else ('lost', 'nothing written')
-    def trained(root, code, text): return 'refused' if code else 'read' if (root/'out'/'m'/'model.safetensors').exists() else ('lost', 'nothing written')
+    network, trained = writes('onnx/encoder.onnx'), writes('m/model.safetensors')
     for name, make in hostile.model_cases().items():
         tonal, base, prior = weights/'tonal', weights/'base', weights/'prior-builtin'
         jobs += [job('encode', name, make, base, lambda root, model, song: ['encode', song, '--model', model,
@@ -479,6 +487,7 @@ def run_jobs_of_strangers():
         def build(root, command, change=change, name=name):
             run = root/'out'/'run'
             shutil.copytree(FIX/'run', run, symlinks=True, ignore=shutil.ignore_patterns('checkpoints'))
+            for page in run.glob('*.html'): page.unlink()
             change(run, root/'outside'/'secret.txt', root/'outside'/'pwned')
             if command == 'analyze' and only_report.search(name):
                 def work():
@@ -493,17 +502,19 @@ def run_jobs_of_strangers():
             for page in root.glob('out/run/*.html'):
                 if page.is_symlink(): continue
                 text = page.read_text(errors='replace')
-                if SCRIPT in text or '<script>alert("from a run")' in text: return 'escaped', f'a script in {page.name}'
+                if SCRIPT in text or SCRIPT[:28] in text: return 'escaped', f'a script in {page.name}'
                 hidden = [base64.b64encode(Path(f).read_bytes()).decode()
                           for f in (root/'outside'/'secret.txt', '/etc/hostname')]
                 if any(secret in text
                        for secret in hidden): return 'escaped', f'a file of the user in {page.name}'
                 if page.name == 'map.html' and re.search(r':\s*(-?Infinity|NaN)\b',
                                                          text): return 'lost', 'the map holds invalid JSON'
-                if page.name == 'map.html' and code == 0 and name == 'clips: paths outside': return 'escaped', 'sound outside of the music is in the map'
+                if page.name == 'map.html' and code == 0 and name == 'clips: paths outside':
+                    return 'escaped', 'sound outside of the music is in the map'
             return ends(code, text)
         for command in ('analyze', 'map', 'run'):
-            if command == 'run' and not re.match(r'settings|latents of|latents cut|clips no|hybrid|sounds absolute', name): continue
+            resumed = re.match(r'settings|latents of|latents cut|clips no|hybrid|sounds absolute', name)
+            if command == 'run' and not resumed: continue
             if command == 'map' and re.search(r'run\.json|sounds|quality|figures|report-', name): continue
             jobs.append(Job(command, 'runs of strangers', name,
                             lambda root, build=build, command=command: build(root, command), check,
@@ -595,7 +606,7 @@ def argument_jobs():
                                          *([] if option == '--seconds' else ['--seconds', '1']),
                                          *(['--begin', song(root)] if option == '--strength' else []),
                                          f'{option}={value}', '-o', root/'out'/'e.wav'])
-    def trained(root, code, text): return 'refused' if code else 'read' if (root/'out'/'m'/'model.safetensors').exists() else ('lost', 'nothing written')
+    trained = writes('m/model.safetensors')
     for option, values in {'--steps': (-1, 0, 'x'), '--max-clips': (0, 1, 2, -1, huge),
                            '--latent-size': (0, -1, 10**12, 7), '--model': ('x', '', 'base'),
                            '--device': ('cuda', 'mps', 'x', ''), '--seed': (-1, 2**70),
@@ -608,7 +619,7 @@ def argument_jobs():
                                  lambda root, option=option, value=value: ['prepare', FIX/'music', '--cache',
                                          root/'out', f'{option}={value}'],
                                          lambda root, code, text: ends(code, text))
-    def reported(root, code, text): return 'refused' if code else 'read' if (root/'out'/'run'/'report.html').exists() else ('lost', 'no report')
+    reported = writes('run/report.html')
     for option, values in {'--max-clips': (0, 1, -1), '--steps': (-1,), '--device': ('cuda', 'x'),
                            '--seed': (-1,)}.items():
         for value in values: add('run', [option, value], lambda root, option=option, value=value: ['run',
@@ -620,7 +631,7 @@ def argument_jobs():
                             'too long': '/x' + 'y' * 5000}.items():
             extra = dict(edit=['-o', 'e.wav'], generate=['--begin'], export=['-o'], clear=['--cache'],
                          run=['--quick']).get(command, [])
-            if command in ('export',) and word == 'not there': continue
+            if command == 'export' and word in ('not there', 'empty'): continue       # a new folder, and this one
             args = [command, '-o', 'e.wav', '--begin', value] if command == 'generate' else [command, *extra,
                     value]
             jobs.append(Job(command, 'arguments', f'a path {word}', lambda root, args=args: args,
@@ -725,7 +736,7 @@ def server_jobs():
                 server.daemon_threads = True
                 threading.Thread(target=server.serve_forever, daemon=True).start()
                 resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 30,
-                                                           ) * 2)         # so much may come before one calls it endless
+                                                           ) * 2)    # enough to call it endless
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 end = time.monotonic() + 100    # of work, so that waiting is not taken for a hang
                 def busy():
@@ -765,7 +776,10 @@ def overwrite_jobs():
         other = folder/f'other{source.suffix}'
         if how == 'a link': other.symlink_to(source)
         elif how == 'a hard link': os.link(source, other)
-        elif how == 'a link of a link': (folder/f'middle{source.suffix}').symlink_to(source), other.symlink_to(folder/f'middle{source.suffix}')
+        elif how == 'a link of a link':
+            middle = folder/f'middle{source.suffix}'
+            middle.symlink_to(source)
+            other.symlink_to(middle)
         elif how == 'dots': (folder/'sub').mkdir(), (other := folder/'sub'/'..'/source.name)
         else: other = source
         return [command, source, '-o', other, *more]
@@ -937,7 +951,7 @@ def fixtures():
             os._exit(0)
         if os.waitpid(pid, 0)[1]: raise SystemExit(f'fixture failed: {args}')
     do('encode', FIX/'song.flac', '-o', FIX/'good.celae')
-    do('train', FIX/'music', '--cache', FIX/'cache', '--out', FIX/'half trained', '--steps', '2',
+    do('train', FIX/'music', '--cache', FIX/'cache', '--out', FIX/'half trained', '--steps', '4',
        '--max-clips', '20')
     (FIX/'half trained'/'model.safetensors').unlink()
     do('prepare', FIX/'music', '--cache', FIX/'prepared')
@@ -960,13 +974,15 @@ PARTS = dict(sound=audio_jobs, latents=latent_jobs, models=model_jobs, runs=run_
 
 def summary(rows):
     "command -> class -> counts, and by verdict the kinds that did not hold."
-    counts, failed = defaultdict(lambda: defaultdict(Counter)), defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    counts = defaultdict(lambda: defaultdict(Counter))
+    failed = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for row in rows:
         if row['verdict'] in ('broken', 'not made'): continue
         counts[row['command']][row['group']].update(['tried', row['verdict']])
         if row['verdict'] in BAD: failed[row['command']][row['group']][row['verdict']].append(row['name'])
     return dict(tried=sum(c['tried'] for groups in counts.values() for c in groups.values()),
                 **{v: sum(row['verdict'] == v for row in rows) for v in (*GOOD, *BAD)},
+                unforeseen=sum('--debug' in row['said'] for row in rows),      # refused, in one line of `main`
                 kinds=len({(row['group'], row['name']) for row in rows}), table=counts, failed=failed)
 
 

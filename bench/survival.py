@@ -1,14 +1,15 @@
-"""What survives: a fault at each write, kills at any moment, files that may not grow, a full disk, two processes for one.
+"""What survives: a fault at each write, kills at any moment, files that may not grow, a full disk, two processes.
 
-    python bench/survival.py                      (half an hour on two cores; the full disk needs root on Linux)
+    python bench/survival.py                   (half an hour on two cores; the full disk needs root on Linux)
 
-Every command that writes is done once in peace. Then it is disturbed, begun again until nothing disturbs it, and
-what it leaves has to be what it left in peace, byte for byte. A moment is an event, such as the seventh opening of a
-file for writing, and no time, so that a slow machine is disturbed at the same places as a quick one.
+Every command that writes is done once in peace. Then it is disturbed, begun again until nothing disturbs it,
+and what it leaves has to be what it left in peace, byte for byte. A moment is an event, such as the seventh opening
+of a file for writing, and no time, so that a slow machine is disturbed at the same places as a quick one.
 """
 import argparse
 import errno
 import hashlib
+import json
 import os
 import random
 import resource
@@ -22,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-from common import write
+from common import RESULTS, write
 from hostile import at_event, die
 
 import celae.app        # what the jobs import, once for all of them
@@ -84,7 +85,8 @@ def go_on(job, music, out, log, peace):
 def said(log):
     "What a job that failed said at last; a traceback is no way to say it."
     text = log.read_text()
-    return 'a traceback' if 'Traceback' in text else text.strip().splitlines()[-1] if text.strip() else 'nothing'
+    if 'Traceback' in text: return 'a traceback'
+    return text.strip().splitlines()[-1] if text.strip() else 'nothing'
 
 
 def count_events(job, music, folder, everywhere=False):
@@ -130,7 +132,7 @@ def moments(job, music, folder, n, seed=0):
 
 
 def kills(job, music, folder, peace, n=10):
-    "Kills at events: what lies there is whole, the music is as it was, and the next one goes on to the same end."
+    "Kills at events: what lies there is whole, the music as it was, and the next one goes on to the same end."
     log, killed, finished, same, whole, before = folder/'log', 0, 0, 0, 0, music_hash(music)
     drawn, writes, all_events = moments(job, music, folder, n)
     out = folder/'kill-0'
@@ -154,7 +156,7 @@ def music_hash(music): return hashlib.sha256(b''.join(f.read_bytes() for f in so
 
 
 def full_disk(music, folder, peace, megabytes):
-    "Training and encoding on a disk that is too small: what is said, whether the last checkpoint loads, and whether it goes on with more room."
+    "Training on a disk that is too small: what is said, does the last checkpoint load, does it go on with more room?"
     disk, log = folder/'disk', folder/'log'
     disk.mkdir()
     if subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={megabytes}m', 'tmpfs', disk],
@@ -180,7 +182,7 @@ def full_disk(music, folder, peace, megabytes):
 
 
 def two_processes(music, folder, steps):
-    "The same training by one process and by two with half the batch each, of a model whose training leaves nothing to chance: losses epoch by epoch."
+    "The same training, in which nothing is left to chance, by one process and by two with half the batch: losses."
     script = ('import sys; from celae.training import *; from celae.training import new_model; from celae.data import cache_clips, clip_table\n'
               'music, out, devices, steps = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])\n'
               "clips, wavs = cache_clips(clip_table(music), out + '-cache')\n"
@@ -202,9 +204,9 @@ if __name__ == '__main__':
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--jobs', nargs='+', choices=list(JOBS), default=list(JOBS))
     parser.add_argument('--kills', type=int, default=10, help='of each command')
-    parser.add_argument('--only-kills', action='store_true', help='leave the rest out, and write nothing')
+    parser.add_argument('--only-kills', action='store_true', help='leave the rest as it is')
     args = parser.parse_args()
-    found = dict(faults=[], kills=[], limits=[])
+    found, old = dict(faults=[], kills=[], limits=[]), RESULTS/'survival.json'
     with TemporaryDirectory() as temp:
         temp = Path(temp)
         music = temp/'music'
@@ -219,12 +221,15 @@ if __name__ == '__main__':
             if not peace: sys.exit(f'{job}: left nothing: {said(temp/"log")}')
             print(f'{job}: {len(peace)} files in {secs:.1f} s', flush=True)
             for what, how in dict(faults=faults, limits=limits).items():
-                if job == 'run' or args.only_kills: continue           # a run has hundreds of writes; those of its parts are above
+                if job == 'run' or args.only_kills: continue      # a run has hundreds of writes
                 found[what].append(how(job, music, temp, peace))
                 print(found[what][-1], flush=True)
             found['kills'].append(kills(job, music, temp, peace, 4 if job == 'run' else args.kills))
             print(found['kills'][-1], flush=True)
-        if args.only_kills: sys.exit()
+        if args.only_kills:                         # beside what is known of the rest
+            rest = {k: v for k, v in json.loads(old.read_text()).items() if k not in ('command', 'machine')}
+            write('survival', **rest | dict(kills=found['kills']))
+            sys.exit()
         if 'train' in args.jobs: found['full_disk'] = full_disk(music, temp, left('train', temp/'train'), 70)
         print(found.get('full_disk'), flush=True)
         found['two_processes'] = two_processes(music, temp, 60)
