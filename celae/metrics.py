@@ -74,7 +74,7 @@ def magnitudes(
 
 # %% ../nbs/01b_metrics.ipynb #41eb963e
 def _power(mags):
-    "Power relative to a sine of amplitude 1: its magnitude is half the sum of the window, a quarter of `n_fft`."
+    "Power relative to a sine of amplitude 1, whose magnitude is half the sum of the window."
     return (2 * mags / (mags.shape[-1] - 1)).square()
 
 def _power_db(wav): return 10 * _power(magnitudes(wav)).clamp_min(1e-8).log10()
@@ -212,8 +212,8 @@ def _transcriber():
 
 def note_activity(
     windows: np.ndarray,  # sound at 22 050 Hz, windows of 1.99 s (m, 43_844)
-) -> tuple:               # notes and onsets, (m, 172, 88) in [0, 1]: frames of 256 samples, MIDI notes 21 to 108
-    "Probability of each note and of its onset, by a published transcriber."
+) -> tuple:               # notes and onsets (m, 172, 88), each in [0, 1]
+    "Probability of MIDI notes 21 to 108, and of their onsets, in frames of 256 samples, by Basic Pitch."
     session, _ = _transcriber()
     inputs = {session.get_inputs()[0].name: windows[..., None]}
     return tuple(session.run(['StatefulPartitionedCall:1', 'StatefulPartitionedCall:2'], inputs))

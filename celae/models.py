@@ -320,7 +320,8 @@ class _NoInit(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func is torch.eye: func = torch.empty   # on the meta device, `eye` imports for four seconds
-        if getattr(func, '__module__', '') == 'torch.nn.init': return kwargs.get('tensor', args[0] if args else None)
+        if getattr(func, '__module__', '') == 'torch.nn.init':
+            return kwargs.get('tensor', args[0] if args else None)
         return func(*args, **kwargs)
 
 def _check_weights(kind, config, stored):
@@ -332,7 +333,8 @@ def _check_weights(kind, config, stored):
         if names: raise ValueError(f'{what} the weights {min(names)!r:.80}{more}')
     for name, weights in wanted.items():
         (dtype, shape), wanted_shape = stored[name], tuple(weights.shape)
-        if shape != wanted_shape: raise ValueError(f'{name} has the shape {shape}, but its config says {wanted_shape}')
+        if shape != wanted_shape:
+            raise ValueError(f'{name} has the shape {shape}, but its config says {wanted_shape}')
         if dtype not in (('F32', 'F16', 'BF16', 'F64') if weights.is_floating_point() else ('I64',)):
             raise ValueError(f'{name} is of the type {dtype}')
 
@@ -379,7 +381,8 @@ def model_folder(
     if path.suffix in _PICKLES:
         raise ValueError(f'{name}: a checkpoint of a training, which is never opened; '
                          'name the folder with config.json')
-    if path.is_file(): raise ValueError(f'{name}: a file; name the folder with config.json and model.safetensors')
+    if path.is_file():
+        raise ValueError(f'{name}: a file; name the folder with config.json and model.safetensors')
     known = ', '.join(names) or 'none'
     raise ValueError(f'{name}: neither a model folder nor one of the shipped models ({known})')
 
