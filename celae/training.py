@@ -306,6 +306,8 @@ def fit(
     from lightning.fabric import Fabric
     folder, device = Path(folder), pick_device(device)
     course, plan = _begin(model, config, folder, about, resume)
+    most = torch.cuda.device_count() if device == 'cuda' else os.cpu_count()
+    if not 1 <= devices <= most: raise ValueError(f'devices is {devices}, but this machine has {most}')
     fabric = Fabric(accelerator='gpu' if device == 'cuda' else device, devices=devices, num_nodes=num_nodes,
                     strategy='ddp' if devices * num_nodes > 1 else 'auto',
                     precision=precision or best_precision(device))
