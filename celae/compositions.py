@@ -717,9 +717,9 @@ def note_roll(
 ) -> np.ndarray:                 # (b, 128, n), bool: which MIDI pitches sound in the middle of each frame
     "Draw the notes of each clip as a piano roll."
     notes, n_frames = clip_notes(clips), n_frames or -(-CLIP_SAMPLES//hop_length)
-    drums = (notes.part == DRUMS) & (clips.table.n_voices.to_numpy()[notes.clip.to_numpy()] == 1)
+    drums = (notes.part == DRUMS) & (clips.table.n_voices.to_numpy()[notes['clip']] == 1)
     notes = notes[notes.part.isin(parts) if parts is not None else ~drums]
     roll = np.zeros((len(clips), 128, n_frames), bool)
     firsts, lasts = [np.ceil(notes[t].clip(0)*SR/hop_length - .5).astype(int) for t in ('onset', 'offset')]
-    for clip, pitch, first, last in zip(notes.clip, notes.pitch, firsts, lasts): roll[clip, pitch, first:last] = True
+    for clip, pitch, first, last in zip(notes['clip'], notes.pitch, firsts, lasts): roll[clip, pitch, first:last] = True
     return roll
