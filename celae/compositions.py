@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['GENRES', 'SECS', 'MELODY', 'CHORDS', 'BASS', 'DRUMS', 'PROGRAMS', 'Genre', 'Entry', 'catalogue', 'Score',
-           'parse_score', 'read_scores', 'bar_beats', 'beat_grid', 'find_key', 'melody_grams', 'same_tunes', 'Piece',
-           'take_excerpt', 'find_chords', 'accompany_tune', 'Sound', 'draw_sound', 'find_soundfont', 'play_notes',
-           'compose_piece', 'render_piece', 'write_compositions', 'load_compositions', 'clip_notes', 'clip_beats',
-           'note_roll']
+           'keep_score', 'parse_score', 'read_scores', 'bar_beats', 'beat_grid', 'find_key', 'melody_grams',
+           'same_tunes', 'Piece', 'take_excerpt', 'find_chords', 'accompany_tune', 'Sound', 'draw_sound',
+           'find_soundfont', 'play_notes', 'compose_piece', 'render_piece', 'write_compositions', 'load_compositions',
+           'clip_notes', 'clip_beats', 'note_roll']
 
 # %% ../nbs/00c_compositions.ipynb #0041237f
-import json, os, re, shutil
+import json, os, re, shutil, warnings
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
@@ -32,35 +32,35 @@ from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, load_cli
                         split_clips, write_audio)
 from .music import KEYS, SCALES, voice_chord
 
-# %% ../nbs/00c_compositions.ipynb #e8ec052f
+# %% ../nbs/00c_compositions.ipynb #46225f8e
 @dataclass(frozen=True)
 class Genre:
     "How the pieces of a genre are played."
     tempo_bpm: tuple         # slowest and fastest, felt beats a minute
-    usual: tuple             # General MIDI programs that one would hear, from 0; of the voices, high to low, if `ensemble`
-    ensemble: bool = False   # has each voice an instrument of its own?
-    dance: bool = False      # with drums when accompanied
+    usual: tuple             # General MIDI programs that one would hear, counted from 0
+    ensemble: bool = False   # is `usual` one instrument for each voice, from high to low?
+    dance: bool = False      # with drums when it is accompanied
     cut: bool = False        # are four quarters felt as two beats?
-    n_excerpts: int = 1      # pieces taken from one long score
-    written: bool = False    # trust the tempo in the score, where there is one?
+    n_excerpts: int = 1      # pieces taken from one score
+    written: bool = False    # trust the tempo that the score gives, if it gives one?
 
-_FOLK = (40, 73, 21, 72, 105, 110, 22, 23)   # fiddle, flute, accordion, whistle, banjo, ..
+_FOLK = (40, 73, 21, 72, 105, 110, 22, 23)   # fiddle, flute, accordion, piccolo, banjo, ..
 GENRES = {
     'reels':       Genre((96, 114), _FOLK, dance=True, cut=True),
     'jigs':        Genre((104, 126), _FOLK, dance=True),
     'hornpipes':   Genre((68, 90), _FOLK, dance=True, cut=True),
     'slip_jigs':   Genre((104, 126), _FOLK, dance=True),
-    'strathspeys': Genre((108, 144), _FOLK, dance=True),
+    'strathspeys': Genre((56, 74), _FOLK, dance=True, cut=True),
     'marches':     Genre((88, 116), (72, 73, 40, 109, 56), dance=True, written=True),
     'airs':        Genre((54, 84), (40, 73, 46, 24, 68, 75), written=True),
     'chorales':    Genre((60, 84), (19, 52, 48, 20)),
-    'masses':      Genre((60, 84), (52, 53, 52, 19)),
-    'trecento':    Genre((60, 96), (74, 46, 53, 41, 68), n_excerpts=1),
+    'masses':      Genre((60, 84), (52, 53, 19)),
+    'trecento':    Genre((60, 96), (74, 46, 53, 41, 68)),
     'madrigals':   Genre((60, 88), (52, 53, 6, 24), n_excerpts=2),
     'quartets':    Genre((66, 132), (40, 40, 41, 42), ensemble=True, n_excerpts=3, written=True),
 }
 
-# %% ../nbs/00c_compositions.ipynb #46225f8e
+# %% ../nbs/00c_compositions.ipynb #f2977730
 def _package(name):
     "Folder of an optional package, or one line that says how to get it."
     spec = find_spec(name)
@@ -72,161 +72,171 @@ class Entry(NamedTuple):
     genre: str        # a name of `GENRES`
     file: str         # below the corpus of music21
     number: int       # place of the tune in its file, from 0
-    excerpt: int      # which part of a long score, from 0
-    n_excerpts: int   # parts that it is cut into
-    title: str        # as far as known without parsing
+    excerpt: int      # which part of the score, from 0
+    title: str
     composer: str
-    work: str         # what is never divided by a split: a mass, a quartet, a madrigal; else the tune itself
-    said_key: str     # key as the file says it, such as `Gm`; empty: it does not
+    work: str         # what no split divides: a mass, a movement, a madrigal, a tune
+    said_key: str     # as the file says it, such as `Gm`; empty: it does not
 
     @property
     def score(self): return f'{self.file}#{self.number}'
     @property
     def collection(self): return self.file.split('/')[0]
 
-# %% ../nbs/00c_compositions.ipynb #7aff1de7
-_KINDS = (('slip', 'slip_jigs'), ('reel', 'reels'), ('hornpipe', 'hornpipes'), ('jig', 'jigs'), ('air', 'airs'),
-          ('strathspey', 'strathspeys'), ('march', 'marches'), ('quick', 'marches'))
-_ONEILL = ((1, 'airs'), (626, ''), (701, 'jigs'), (1116, 'slip_jigs'), (1176, 'reels'), (1556, 'hornpipes'), (1781, ''))
+# %% ../nbs/00c_compositions.ipynb #f8f3c4ec
+_KINDS = dict(slip='slip_jigs', reel='reels', hornpipe='hornpipes', jig='jigs', air='airs',
+              strathspey='strathspeys', march='marches', quick='marches')
+_SECTIONS = {1: 'airs', 626: '', 701: 'jigs', 1116: 'slip_jigs', 1176: 'reels', 1556: 'hornpipes', 1781: ''}
+_METRES = dict(jigs=('6/8', '12/8'), slip_jigs='9/8', reels=('C', '2/4', '4/4', '2/2'), strathspeys=('C', '4/4'))
 
 def _tune_genre(collection, fields):
-    "Genre of a tune by its header; empty: none of ours."
-    said = fields.get('R', '').lower() or (fields['T'].lower() if collection != 'oneills1850' else '')
-    genre = next((genre for word, genre in _KINDS if re.search(rf'\b{word}', said)), '')
-    if not genre and collection == 'oneills1850':
-        number = int(re.match(r'\d+', fields['X'])[0])
-        genre = next((genre for first, genre in reversed(_ONEILL) if number >= first), '')
+    "Genre of a tune by the fields of its header; empty: none of ours."
+    oneill, metre = collection == 'oneills1850', fields.get('M', '')
+    said = (fields.get('R') or ('' if oneill else fields['T'])).lower()
+    genre = next((genre for word, genre in _KINDS.items() if re.search(rf'\b{word}', said)), '')
+    if oneill and not genre:
+        number = int('0' + re.match(r'\d*', fields['X'])[0])
+        genre = ([''] + [genre for first, genre in _SECTIONS.items() if first <= number])[-1]
         if 'march' in fields['T'].lower(): genre = 'marches'
-    if fields.get('M', '').startswith('9/8') and genre != 'airs': genre = 'slip_jigs'
-    fits = {'jigs': ('6/8', '12/8'), 'slip_jigs': ('9/8',), 'reels': ('C', '2/4', '4/4', '2/2'), 'strathspeys': ('C', '4/4')}
-    return genre if fields.get('M', '').startswith(fits.get(genre, '')) else ''
+    if metre.startswith('9/8') and genre != 'airs': genre = 'slip_jigs'
+    return genre if metre.startswith(_METRES.get(genre, '')) else ''
 
+# %% ../nbs/00c_compositions.ipynb #4b00f9fb
 def _tunes(path):
     "The tunes of an ABC file, each as text."
     return re.split(r'(?m)^(?=X:)', path.read_text(encoding='utf-8', errors='replace'))[1:]
 
-def _list_tunes(root):
-    for path in sorted(path for name in ('airdsAirs', 'oneills1850', 'ryansMammoth') for path in (root/name).glob('*.abc')):
+def _list_tunes(root, collection):
+    for path in sorted((root/collection).glob('*.abc')):
+        file = f'{collection}/{path.name}'
         for i, text in enumerate(_tunes(path)):
-            fields = {'T': '', 'X': '0'} | dict(re.findall(r'(?m)^([A-Z]):[ \t]*(.*?)\s*$', text)[::-1])
-            genre, file = _tune_genre(path.parent.name, fields), path.relative_to(root).as_posix()
-            if genre: yield Entry(genre, file, i, 0, 1, fields['T'], 'traditional', f'{file}#{i}', fields.get('K', ''))
-
-# %% ../nbs/00c_compositions.ipynb #f2977730
-def _list_works(root, genre, pattern, composer, work=None):
-    for path in sorted(root.glob(pattern)):
-        file = path.relative_to(root).as_posix()
-        if re.search(r'_bak|_old|k545|bwv846|bwv1080', file): continue
-        group = work(path) if work else path.stem
-        if genre == 'quartets' and path.parent.parent == root: continue  # a whole quartet: slow to parse
-        n = GENRES[genre].n_excerpts
-        for i in range(n): yield Entry(genre, file, 0, i, n, path.stem, composer, f'{composer} {group}', '')
+            fields = {'T': '', 'X': ''} | dict(re.findall(r'(?m)^([A-Z]):[ \t]*(.*?)\s*$', text)[::-1])
+            genre, key = _tune_genre(collection, fields), fields.get('K', '')
+            if genre: yield Entry(genre, file, i, 0, fields['T'], 'traditional', f'{file}#{i}', key)
 
 def _list_masses(root):
     for path in sorted((root/'palestrina').glob('*.krn')):
-        fields = dict(re.findall(r'(?m)^!!!(\w+): *(.*?)\s*$', path.read_text(errors='replace')[:4000])[::-1])
+        text = path.read_text(encoding='utf-8', errors='replace')[:4000]
+        fields = dict(re.findall(r'(?m)^!!!(\w+): *(.*?)\s*$', text)[::-1])
         title = f"{fields['OPR']}, {fields['OTL']}"
-        yield Entry('masses', path.relative_to(root).as_posix(), 0, 0, 1, title, 'Palestrina', fields['OPR'], '')
+        yield Entry('masses', f'palestrina/{path.name}', 0, 0, title, 'Palestrina', fields['OPR'], '')
 
-def _movement(path): return f'{path.parent.name} {path.stem}'
+def _list_works(root, genre, pattern, composer, title='{0.stem}'):
+    for path in sorted(root.glob(pattern)):
+        file = path.relative_to(root).as_posix()
+        if re.search(r'_bak|_old|k545|bwv846|bwv1080', file): continue      # older copies; keyboard
+        for i in range(GENRES[genre].n_excerpts):
+            yield Entry(genre, file, 0, i, title.format(path, path.parent), composer, file, '')
 
+# %% ../nbs/00c_compositions.ipynb #8b1ad4c4
 @lru_cache
 def catalogue() -> tuple:  # of `Entry`, in a fixed order
     "List the pieces of all genres, from file names and headers; nothing is parsed."
-    root = _package('music21')/'corpus'
-    entries = [*_list_tunes(root), *_list_works(root, 'chorales', 'bach/*.mxl', 'J. S. Bach'), *_list_masses(root),
-               *_list_works(root, 'trecento', 'trecento/*.xml', 'Trecento'),
-               *_list_works(root, 'madrigals', 'monteverdi/*.mxl', 'Monteverdi')]
-    for folder in ('beethoven', 'haydn', 'mozart'):
-        entries += _list_works(root, 'quartets', f'{folder}/**/*.mxl', folder.title(), _movement)
-    return tuple(entries)
+    root, found = _package('music21')/'corpus', []
+    for collection in ('airdsAirs', 'oneills1850', 'ryansMammoth'): found += _list_tunes(root, collection)
+    found += _list_works(root, 'chorales', 'bach/*.mxl', 'J. S. Bach')
+    found += _list_masses(root)
+    found += _list_works(root, 'trecento', 'trecento/*.xml', 'Trecento')
+    found += _list_works(root, 'madrigals', 'monteverdi/*.mxl', 'Monteverdi')
+    for name in ('beethoven', 'haydn', 'mozart'):
+        found += _list_works(root, 'quartets', f'{name}/*/*.mxl', name.title(), '{1.name}, {0.stem}')
+    return tuple(found)
 
 # %% ../nbs/00c_compositions.ipynb #63408bb1
 class Score(NamedTuple):
     "What is kept of a parsed score; times are in quarter notes."
     notes: np.ndarray    # (n, 4): onset, duration, MIDI pitch, part (0 is the highest staff)
-    bars: np.ndarray     # (m, 5): onset, duration, beats and beat unit of the time signature, sharps of the key signature
-    phrases: np.ndarray  # (p,): onsets after a fermata or a rest
-    title: str           # empty: not given
-    composer: str
-    quarter_bpm: float   # as written; 0: not given
+    bars: np.ndarray     # (m, 5): onset, duration, both numbers of the metre, sharps of the key signature
+    phrases: np.ndarray  # (p,): onsets after a fermata or a rest of the highest staff
+    composer: str        # empty: not given
+    quarter_bpm: float   # tempo as written; 0: not given
     reason: str          # why it cannot be used; empty: it can
 
+    @property
+    def n_voices(self): return int(self.notes[:, 3].max()) + 1
+
 def _read_notes(part, i):
-    "Notes of a part without grace notes and chord symbols, and the onsets that follow a fermata or a rest."
-    from music21 import harmony
+    "Notes of a part, and the onsets of its phrases."
+    from music21.harmony import Harmony
     rows, phrases, free = [], [], 0.
-    for el in part.flatten().notes:
+    for el in part.stripTies(inPlace=False).flatten().notes:
         onset, duration = float(el.offset), float(el.duration.quarterLength)
-        if isinstance(el, harmony.Harmony) or duration <= 0: continue
+        if isinstance(el, Harmony) or duration <= 0: continue
         rows += [(onset, duration, pitch.midi, i) for pitch in el.pitches]
-        if i == 0 and onset >= free + 1: phrases.append(onset)
+        if onset >= free + 1: phrases.append(onset)
         free = onset + duration
-        if i == 0 and any('Fermata' in e.classes for e in el.expressions): phrases.append(free)
+        if any('Fermata' in e.classes for e in el.expressions): phrases.append(free)
     return rows, phrases
 
 def _read_bars(part):
-    "Bars of a part with the signatures in force."
+    "Bars of a part, with the signatures in force."
     rows, beats, unit, sharps = [], 4, 4, 0
     measures = list(part.getElementsByClass('Measure'))
     ends = [float(m.offset) for m in measures[1:]] + [float(part.highestTime)]
     for measure, end in zip(measures, ends):
         for sign in measure.getElementsByClass('TimeSignature'): beats, unit = sign.numerator, sign.denominator
         for sign in measure.getElementsByClass('KeySignature'): sharps = sign.sharps
-        if end > measure.offset: rows.append((float(measure.offset), end - float(measure.offset), beats, unit, sharps))
+        length = end - float(measure.offset)
+        if length > 0: rows.append((float(measure.offset), length, beats, unit, sharps))
     return rows
 
 # %% ../nbs/00c_compositions.ipynb #7c9cf1ef
-def _music21_score(entry):
-    "A score as music21 parses it."
-    from music21 import converter
-    path = _package('music21')/'corpus'/entry.file
-    if path.suffix != '.abc': score = converter.parse(path, forceSource=True, storePickle=False)
-    else: score = converter.parse(_tunes(path)[entry.number], format='abc')
-    return score.scores[0] if hasattr(score, 'scores') and not score.parts else score
+def keep_score(
+    parsed,      # a `music21.stream.Score`
+) -> Score:      # with `reason` set if there is hardly anything in it
+    "Keep what is needed of a parsed score."
+    parts = list(parsed.parts)
+    read = [_read_notes(part, i) for i, part in enumerate(parts)]
+    notes, bars = sorted(row for rows, _ in read for row in rows), _read_bars(parts[0])
+    marks = [m.number for m in parsed.recurse().getElementsByClass('MetronomeMark') if m.number]
+    composer = ' '.join(str(parsed.metadata and parsed.metadata.composer or '').split())[:60]
+    reason = '' if len(notes) >= 16 and len(bars) >= 4 else f'it has only {len(notes)} notes in {len(bars)} bars'
+    return Score(np.reshape(notes, (-1, 4)), np.reshape(bars, (-1, 5)), np.array(read[0][1], float), composer,
+                 float(marks[0]) if marks else 0., reason)
 
 def parse_score(
     entry: Entry,  # from `catalogue`
 ) -> Score:        # with `reason` set if it cannot be used
     "Parse the score of an entry."
+    from music21 import converter
+    path = _package('music21')/'corpus'/entry.file
     try:
-        score = _music21_score(entry)
-        parts = [part.stripTies(inPlace=False) for part in score.parts]
-        read = [_read_notes(part, i) for i, part in enumerate(parts)]
-        bars, rows = _read_bars(score.parts[0]), [row for rows, _ in read for row in rows]
-        marks = [m.number for m in score.recurse().getElementsByClass('MetronomeMark') if m.number]
-        about = score.metadata
+        with warnings.catch_warnings(action='ignore'):   # of bars that are too full
+            if path.suffix == '.abc': return keep_score(converter.parse(_tunes(path)[entry.number], format='abc'))
+            return keep_score(converter.parse(path, forceSource=True, storePickle=False))
     except Exception as e:                               # music21 raises all kinds
-        return Score(*map(np.zeros, ((0, 4), (0, 5), 0)), '', '', 0., ' '.join(f'{type(e).__name__}: {e}'.split())[:200])
-    reason = '' if len(rows) >= 16 and len(bars) >= 4 else 'it has hardly any notes'
-    return Score(np.array(sorted(rows)).reshape(-1, 4), np.array(bars).reshape(-1, 5), np.array(read[0][1] if read else []),
-                 str(about and about.title or ''), str(about and about.composer or ''), float(marks[0]) if marks else 0., reason)
+        reason = ' '.join(f'{type(e).__name__}: {e}'.split())[:200]
+        return Score(*map(np.zeros, ((0, 4), (0, 5), 0)), '', 0., reason)
 
-# %% ../nbs/00c_compositions.ipynb #4edd6440
+# %% ../nbs/00c_compositions.ipynb #df4e207a
 def _map(function, jobs, title, workers):
     "Results of a function of this module, in order, from `workers` processes."
     if workers is None: workers = min(os.cpu_count() or 1, 16, len(jobs)//8)
     if workers > 1 and jobs:
         try:
             with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
-                work = pool.map(getattr(import_module('celae.compositions'), function.__name__), jobs, chunksize=2)
-                yield from progress(work, title, len(jobs))
+                function = getattr(import_module('celae.compositions'), function.__name__)
+                yield from progress(pool.map(function, jobs, chunksize=2), title, len(jobs))
                 return
         except BrokenProcessPool: log.warning('no worker processes could be started; continuing in this one')
     yield from map(function, progress(jobs, title))
 
-_SHAPES = dict(notes=(-1, 4), bars=(-1, 5), phrases=(-1,))
+def _parse(entry): return tuple(parse_score(Entry(*entry)))   # plain tuples pass between processes
+
+# %% ../nbs/00c_compositions.ipynb #f8cf9f8b
+_TABLES = dict(notes=(-1, 4), bars=(-1, 5), phrases=(-1,))
 
 def _read_scores(path):
-    "Scores of a genre that were parsed before, by name."
-    try: table = pd.read_parquet(path)
-    except Exception: return {}                          # missing or damaged
-    for name, shape in _SHAPES.items(): table[name] = [np.reshape(x, shape).astype(float) for x in table[name]]
-    return {row[0]: Score(*row[1:]) for row in table[['score', *Score._fields]].itertuples(index=False)}
+    "Scores that were parsed before, by name."
+    try: table = pd.read_parquet(path)[['score', *Score._fields]]
+    except Exception: return {}                          # missing or damaged, which raises all kinds
+    for name, shape in _TABLES.items(): table[name] = [np.reshape(x, shape).astype(float) for x in table[name]]
+    return {row[0]: Score(*row[1:]) for row in table.itertuples(index=False)}
 
 def _write_scores(path, scores):
-    table = pd.DataFrame([(name, *score) for name, score in sorted(scores.items())], columns=['score', *Score._fields])
-    for name in _SHAPES: table[name] = [x.astype('f4').ravel() for x in table[name]]
+    rows = [(name, *score) for name, score in sorted(scores.items())]
+    table = pd.DataFrame(rows, columns=['score', *Score._fields])
+    for name in _TABLES: table[name] = [x.astype('f4').ravel() for x in table[name]]
     with atomic_write(path) as part: table.to_parquet(part)
 
 def read_scores(
@@ -236,21 +246,23 @@ def read_scores(
 ) -> dict:                            # name of the score -> `Score`
     "Parse scores, or find them parsed."
     from filelock import FileLock
-    folder = Path(cache or cache_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {genre: folder/f'scores-1-{genre}.parquet' for genre in sorted({entry.genre for entry in entries})}
-    def parsed(): return {genre: _read_scores(path) for genre, path in files.items()}
-    with FileLock(folder/'scores-1.lock'):
-        known = parsed()
-        new = {entry.score: entry for entry in entries if entry.score not in known[entry.genre]}
-        done = _map(parse_score, list(new.values()), f'parsing {len(new)} scores', workers)
-        for entry, score in zip(new.values(), done): known[entry.genre][entry.score] = score
-        for genre in {entry.genre for entry in new.values()}: _write_scores(files[genre], known[genre])
-    return {entry.score: known[entry.genre][entry.score] for entry in entries}
+    cache = Path(cache or cache_folder())
+    cache.mkdir(parents=True, exist_ok=True)
+    files = {genre: cache/f'scores-2-{genre}.parquet' for genre in sorted({e.genre for e in entries})}
+    with FileLock(cache/'scores.lock'):
+        known = {genre: _read_scores(path) for genre, path in files.items()}
+        new = {e.score: e for genre in files for e in entries if e.genre == genre and e.score not in known[genre]}
+        jobs, last = [tuple(entry) for entry in new.values()], None
+        done = _map(_parse, jobs, f'parsing {len(jobs)} scores', workers)
+        for entry, score in zip(new.values(), done):
+            if last not in (None, entry.genre): _write_scores(files[last], known[last])   # genre by genre
+            known[entry.genre][entry.score], last = Score(*score), entry.genre
+        if last: _write_scores(files[last], known[last])
+    return {e.score: known[e.genre][e.score] for e in entries}
 
-# %% ../nbs/00c_compositions.ipynb #df4e207a
+# %% ../nbs/00c_compositions.ipynb #73136574
 def bar_beats(
-    beats: float,       # upper number of the time signature
+    beats: float,       # upper number of the metre
     unit: float,        # lower number
     cut: bool = False,  # are four quarters felt as two beats?
 ) -> tuple:             # felt beats in a bar, and quarters in a beat
@@ -259,23 +271,24 @@ def bar_beats(
     if cut and beats == unit == 4: return 2, 2.
     return int(beats), 4/unit
 
+# %% ../nbs/00c_compositions.ipynb #e0ab4f47
 def beat_grid(
     bars: np.ndarray,   # of a `Score`
     cut: bool = False,  # are four quarters felt as two beats?
 ) -> np.ndarray:        # (k, 3): onset in quarters, position in the bar from 1, beats in the bar
-    "Lay felt beats over the bars; an upbeat, and a bar that a repeat divides, are counted as parts of a bar."
+    "Lay felt beats over the bars."
     rows, filled = [], None
     for onset, duration, beats, unit, _ in bars:
         n, step = bar_beats(beats, unit, cut)
-        if filled is None: filled = max(0., n*step - duration)
+        if filled is None: filled = max(0., n*step - duration)             # an upbeat fills the end of a bar
         elif filled + duration > n*step + .01: filled = 0.
-        rows += [(onset + k*step - filled, k%n + 1, n) for k in range(int(np.ceil((filled + duration)/step - .01)))
-                 if k*step > filled - .01]
+        inside = range(int(np.ceil(filled/step - .01)), int(np.ceil((filled + duration)/step - .01)))
+        rows += [(onset + k*step - filled, k % n + 1, n) for k in inside]
         filled = (filled + duration) % (n*step)
         if min(filled, n*step - filled) < .01: filled = 0.
-    return np.array(rows)
+    return np.reshape(rows, (-1, 3)).astype(float)
 
-# %% ../nbs/00c_compositions.ipynb #73136574
+# %% ../nbs/00c_compositions.ipynb #bb6e719e
 _MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
 _MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
 _PROFILES = dict(major=_MAJOR, minor=_MINOR, dorian=_MINOR[[0, 1, 2, 3, 4, 5, 6, 7, 9, 8, 10, 11]],
@@ -286,7 +299,7 @@ def find_key(
     notes: np.ndarray,  # (n, 4) as in `Score`
     sharps: int,        # of the key signature, negative for flats
 ) -> tuple:             # tonic, a name of `KEYS`, and mode, a name of `SCALES`
-    "Choose among the keys that a signature allows, by the pitches heard (Krumhansl) and the last bass note."
+    "Choose among the keys that a signature allows."
     heard = np.bincount(notes[:, 2].astype(int) % 12, notes[:, 1], 12)
     ends = notes[:, 0] + notes[:, 1]
     final = notes[ends > ends.max() - .01][:, 2].min() % 12
@@ -295,32 +308,32 @@ def find_key(
         return np.corrcoef(np.roll(_PROFILES[mode], tonic), heard)[0, 1] + .3*(tonic == final), KEYS[tonic], mode
     return max(fit(*candidate) for candidate in _DEGREES)[1:]
 
-# %% ../nbs/00c_compositions.ipynb #bb6e719e
+# %% ../nbs/00c_compositions.ipynb #19fa12e2
 def melody_grams(
-    score: Score,        # parsed
-    cut: bool = False,   # are four quarters felt as two beats?
-    n: int = 12,         # length in half beats
-) -> set:                # of tuples of n intervals in semitones
+    score: Score,       # parsed
+    cut: bool = False,  # are four quarters felt as two beats?
+    n: int = 12,        # length in half beats
+) -> set:               # of tuples of n intervals in semitones
     "List what the highest part does between half beats, n intervals at a time."
     melody, grid = score.notes[score.notes[:, 3] == 0], beat_grid(score.bars, cut)[:, 0]
     if not len(melody): melody = score.notes
     times = np.sort(np.r_[grid, grid + .5*np.median(np.diff(grid))]) + .01
-    pitches = melody[np.searchsorted(melody[:, 0], times, 'right').clip(1) - 1, 2]
+    pitches = melody[np.searchsorted(melody[:, 0], times).clip(1) - 1, 2]
     steps = np.diff(pitches).astype(int).tolist()
-    grams = (tuple(steps[i:i + n]) for i in range(len(steps) - n + 1))
-    return {gram for gram in grams if sum(map(bool, gram)) > n/2}
+    grams = {tuple(steps[i:i + n]) for i in range(len(steps) - n + 1)}
+    return {gram for gram in grams if sum(map(bool, gram)) > n/2}           # a held note is no melody
 
+# %% ../nbs/00c_compositions.ipynb #4565f71b
 def same_tunes(
-    grams: list,          # of sets, from `melody_grams`
-    works=None,           # name of each piece's work; pieces of one work belong together. None: each its own
-    share: float = .15,   # of the grams of the shorter piece that two variants have in common, at least
-) -> np.ndarray:          # number of the group of each piece (n,)
-    "Join pieces that are variants of one tune, or parts of one work, however far the chain reaches."
+    grams: list,         # of sets, from `melody_grams`
+    works=None,          # name of the work of each piece; None: each piece is its own
+    share: float = .08,  # of the n-grams of the shorter piece that two variants have in common, at least
+) -> np.ndarray:         # number of the group of each piece (n,)
+    "Join variants of a tune and parts of a work."
     names = {gram: i for i, gram in enumerate(sorted(set().union(*grams)))}
-    rows = np.repeat(np.arange(len(grams)), [len(g) for g in grams])
-    columns = np.array([names[gram] for g in grams for gram in sorted(g)], int)
-    has = csr_array((np.ones(len(rows)), (rows, columns)), (len(grams), len(names) + 1))
-    common, sizes = (has @ has.T).tocoo(), np.array([len(g) for g in grams])
+    places = [(i, names[gram]) for i, found in enumerate(grams) for gram in found]
+    has = csr_array((np.ones(len(places)), np.reshape(places, (-1, 2)).T), (len(grams), len(names) + 1))
+    common, sizes = (has @ has.T).tocoo(), np.array([len(found) for found in grams])
     close = common.data >= np.maximum(3, share*np.minimum(sizes[common.row], sizes[common.col]))
     pairs = np.array([common.row[close], common.col[close]])
     if works is not None:
@@ -329,8 +342,8 @@ def same_tunes(
     links = csr_array((np.ones(pairs.shape[1]), pairs), (len(grams),)*2)
     return connected_components(links, directed=False)[1]
 
-# %% ../nbs/00c_compositions.ipynb #19fa12e2
-SECS = 25.  # length of each piece
+# %% ../nbs/00c_compositions.ipynb #79d848aa
+SECS = 25.  # length of a piece
 
 class Piece(NamedTuple):
     "An excerpt, ready to be played; times are in seconds."
@@ -341,162 +354,152 @@ class Piece(NamedTuple):
     metre: str         # as written, such as `6/8`
     tempo_bpm: float   # felt beats a minute
 
-def _starts(score, grid, room):
-    "Onsets where a phrase begins, up to `room` quarters."
-    if score.notes[:, 3].any(): marks = score.phrases
-    else: marks = grid[grid[:, 1] == 1][::8, 0] - grid[grid[:, 1] == 1][0, 0]     # eight bars, with their upbeat
-    return np.unique(np.r_[score.notes[0, 0], marks[(marks > 0) & (marks <= room)]])
+def _draw_start(score, entry, grid, room, rng):
+    "Onset of a phrase in that part of the score which is the entry's."
+    downs = grid[grid[:, 1] == 1, 0]
+    marks = score.phrases if score.n_voices > 1 else downs[::8] - downs[0]  # eight bars, with their upbeat
+    marks = np.unique(np.r_[score.notes[0, 0], marks[(marks > 0) & (marks <= room)]])
+    n = GENRES[entry.genre].n_excerpts
+    marks = marks[marks <= max(room, marks[0])*(entry.excerpt + 1)/n]
+    return float(rng.choice(marks[marks >= marks[-1] - max(room, 0)/n]))
 
-def _region(score, onset):
-    "Notes under the key signature in force at an onset, and its sharps."
-    at = np.searchsorted(score.bars[:, 0], onset + .01) - 1
-    changes = np.flatnonzero(np.diff(score.bars[:, 4])) + 1
-    first, last = np.searchsorted(changes, at, 'right') - 1, np.searchsorted(changes, at, 'right')
-    low = score.bars[changes[first], 0] if first >= 0 else -1.
-    high = score.bars[changes[last], 0] if last < len(changes) else np.inf
-    inside = (score.notes[:, 0] >= low - .01) & (score.notes[:, 0] < high - .01)
-    return (score.notes[inside] if inside.sum() > 8 else score.notes), score.bars[max(at, 0), 4]
+def _region(score, bar):
+    "Notes around a bar that are under the same key signature."
+    edges = np.r_[0, np.flatnonzero(np.diff(score.bars[:, 4])) + 1, len(score.bars)]
+    i = np.searchsorted(edges, bar, 'right')
+    onsets = np.r_[score.bars[:, 0], np.inf][edges[i - 1:i + 1]]
+    inside = (score.notes[:, 0] >= onsets[0] - .01) & (score.notes[:, 0] < onsets[1] - .01)
+    return score.notes[inside] if inside.sum() > 8 else score.notes
 
+# %% ../nbs/00c_compositions.ipynb #7129285f
 def take_excerpt(
     score: Score,               # parsed
-    entry: Entry,               # of which genre and excerpt are used
-    rng: np.random.Generator,   # draws start and tempo
-    secs: float = SECS,         # length; a shorter score begins anew
+    entry: Entry,               # whose genre and excerpt are used
+    rng: np.random.Generator,   # draws tempo and start
+    secs: float = SECS,         # length
 ) -> Piece:                     # without accompaniment
-    "Cut a piece out of a score, from the beginning of a phrase, at a tempo that is usual in its genre."
-    genre, grid = GENRES[entry.genre], beat_grid(score.bars, GENRES[entry.genre].cut)
-    total, tempo = score.bars[-1, :2].sum(), rng.uniform(*genre.tempo_bpm)
-    step = bar_beats(*score.bars[0, 2:4], genre.cut)[1]
-    room = total - secs*tempo/60*step
-    starts = _starts(score, grid, room)
-    share = starts[starts <= max(room, 0)*(entry.excerpt + 1)/entry.n_excerpts]
-    share = share[share >= share[-1] - max(room, 0)/entry.n_excerpts]
-    start = float(rng.choice(share))
-    at = max(np.searchsorted(score.bars[:, 0], start + .01) - 1, 0)
-    step = bar_beats(*score.bars[at, 2:4], genre.cut)[1]
-    if genre.written and 40 <= score.quarter_bpm/step <= 180: tempo = score.quarter_bpm/step
-    scale = 60/(tempo*step)                                          # seconds in a quarter
-    repeats = np.arange(np.ceil((start + secs/scale)/total))[:, None]*total - start
-    onsets, ends = [((score.notes[:, 0] + x*score.notes[:, 1] + repeats)*scale).ravel() for x in (0, 1)]
-    pitches, parts = np.tile(score.notes[:, 2:4], (len(repeats), 1)).T
-    times, beats = ((grid[:, 0] + repeats)*scale).ravel(), np.tile(grid[:, 1:], (len(repeats), 1))
-    notes = np.c_[onsets, ends.clip(None, secs), pitches, np.full(len(pitches), 84.), parts]
-    notes = notes[(onsets > -.001) & (onsets < secs - .05)]
-    beats = np.c_[times, beats][(times > -.001) & (times < secs)]
-    notes[np.abs(notes[:, :1] - beats[beats[:, 1] == 1, 0]).min(1, initial=9) < .01, 3] += 10
-    key, mode = find_key(*_region(score, start))
-    return Piece(notes, beats, key, mode, '{:.0f}/{:.0f}'.format(*score.bars[at, 2:4]), round(float(tempo), 2))
+    "Cut a piece out of a score."
+    genre, total = GENRES[entry.genre], score.bars[-1, :2].sum()
+    grid, tempo = beat_grid(score.bars, genre.cut), rng.uniform(*genre.tempo_bpm)
+    def step(bar): return bar_beats(*score.bars[bar, 2:4], genre.cut)[1]
+    start = _draw_start(score, entry, grid, total - secs*tempo/60*step(0), rng)
+    bar = max(np.searchsorted(score.bars[:, 0], start + .01) - 1, 0)
+    if genre.written and 40 <= score.quarter_bpm/step(bar) <= 180: tempo = score.quarter_bpm/step(bar)
+    scale = 60/tempo/step(bar)                                              # seconds in a quarter
+    turns = np.arange(np.ceil((start + secs/scale)/total))[:, None]*total - start
+    onsets, ends = [((score.notes[:, :2] @ x + turns)*scale).ravel() for x in ([1, 0], [1, 1])]
+    notes = np.c_[onsets, ends.clip(None, secs), np.tile(score.notes[:, [2, 2, 3]], (len(turns), 1))]
+    beats = np.c_[((grid[:, 0] + turns)*scale).ravel(), np.tile(grid[:, 1:], (len(turns), 1))]
+    notes, beats = notes[(onsets > -.001) & (onsets < secs - .05)], beats[(beats[:, 0] > -.001) & (beats[:, 0] < secs)]
+    on_downbeat = np.isin(notes[:, 0].round(3), beats[beats[:, 1] == 1, 0].round(3))
+    notes[:, 3] = 84 + 10*on_downbeat
+    key = find_key(_region(score, bar), score.bars[bar, 4])
+    return Piece(notes, beats, *key, '{:.0f}/{:.0f}'.format(*score.bars[bar, 2:4]), round(float(tempo), 2))
 
-# %% ../nbs/00c_compositions.ipynb #6dac128a
+# %% ../nbs/00c_compositions.ipynb #faf8436f
 def find_chords(
     melody: np.ndarray,  # (n, 5) as in `Piece`
     edges: np.ndarray,   # (m + 1,): times between which a chord lasts
     key: str,            # a name of `KEYS`
     mode: str,           # a name of `SCALES`
 ) -> np.ndarray:         # degree of each chord, 1 .. 7 (m,)
-    "Find the triads that fit a melody best, and change seldom (Viterbi)."
+    "Find the triads that fit a melody best and change seldom (Viterbi)."
     chords = [[p % 12 for p in voice_chord(degree, key, mode)] for degree in range(1, 8)]
-    inside = np.array([[1. if pitch in chord else -.8 for pitch in range(12)] for chord in chords])
+    weights = np.array([[1. if pitch in chord else -.8 for pitch in range(12)] for chord in chords])
     overlap = (np.minimum(melody[:, 1], edges[1:, None]) - np.maximum(melody[:, 0], edges[:-1, None])).clip(0)
-    overlap *= 1 + .5*(np.abs(melody[:, 0] - edges[:-1, None]) < .02)
+    overlap *= 1 + .5*(np.abs(melody[:, 0] - edges[:-1, None]) < .02)       # a note on the beat counts more
     heard = overlap @ np.eye(12)[melody[:, 2].astype(int) % 12]
-    liked = np.array([.3, -.1, -.3, .15, .2, -.05, .15*(mode in ('mixolydian', 'dorian', 'minor')) - .2*(mode == 'major')])
-    fits = heard/heard.sum(1, keepdims=True).clip(.01) @ inside.T + liked
+    liked = np.array([.3, -.1, -.3, .15, .2, -.05, -.2 if mode == 'major' else .15])
+    fits = heard/heard.sum(1, keepdims=True).clip(.01) @ weights.T + liked
     change = -.35*(1 - np.eye(7))
-    change[4, 0] = change[3, 4] = -.15                                # cadences
+    change[4, 0] = change[3, 4] = -.15                                      # cadences
     best, back = fits[0], []
     for fit in fits[1:]:
         ways = best[:, None] + change
-        back.append(ways.argmax(0))
-        best = ways.max(0) + fit
+        back, best = back + [ways.argmax(0)], ways.max(0) + fit
     path = [int(best.argmax())]
     for came in reversed(back): path.append(int(came[path[-1]]))
     return np.array(path[::-1]) + 1
 
-# %% ../nbs/00c_compositions.ipynb #fc47321d
+# %% ../nbs/00c_compositions.ipynb #7bf2f2d9
 MELODY, CHORDS, BASS, DRUMS = range(4)    # parts of an accompanied tune
 
-def _segments(beats, secs):
-    "For each half bar (or whole bar of odd metre): time, end, and the beats inside as (time, end)."
-    ends = np.r_[beats[1:, 0], secs]
-    half = np.where(beats[:, 2] % 2 == 0, beats[:, 2]/2, beats[:, 2])
+def _half_bars(beats, secs):
+    "Beats as (time, end, position), half bar by half bar; a bar of three beats is not divided."
+    half = np.where(beats[:, 2] % 2, beats[:, 2], beats[:, 2]/2)
     firsts = np.flatnonzero((beats[:, 1] - 1) % half == 0)
-    if not len(firsts) or firsts[0] != 0: firsts = np.r_[0, firsts]
-    groups = np.split(np.c_[beats[:, 0], ends, beats[:, 1]], firsts[1:])
-    return [group for group in groups if len(group)]
+    return np.split(np.c_[beats[:, 0], np.r_[beats[1:, 0], secs], beats[:, 1]], firsts[firsts > 0])
 
-def accompany_tune(
-    piece: Piece,              # with one part
-    dance: bool,               # with drums?
-    rng: np.random.Generator,  # draws the pattern
-    secs: float = SECS,        # length
-) -> Piece:                    # with the parts `MELODY`, `CHORDS`, `BASS`, `DRUMS`
-    "Add chords and a bass, and drums to a dance."
-    groups, rows = _segments(piece.beats, secs), []
-    edges = np.array([group[0, 0] for group in groups] + [secs])
-    degrees = find_chords(piece.notes, edges, piece.key, piece.mode)
-    pattern, drums = rng.choice(['oompah', 'pulse'] if dance else ['held', 'pulse', 'broken']), rng.integers(3)
-    for group, degree in zip(groups, degrees):
-        chord = voice_chord(int(degree), piece.key, piece.mode, 3, 57)
-        root = voice_chord(int(degree), piece.key, piece.mode, 1, 41)[0]
-        rows += _bar_notes(pattern, group, chord, root)
-        if dance: rows += _bar_drums(int(drums), group)
-    return piece._replace(notes=np.r_[piece.notes, np.array(rows)])
-
-def _bar_notes(pattern, group, chord, root):
-    "Chords and bass for the beats of a segment."
-    start, end = group[0, 0], group[-1, 1]
+def _strum(pattern, beats, chord, root):
+    "Chords and bass over some beats."
+    start, end, rows = beats[0, 0], beats[-1, 1], []
     if pattern == 'held': return [(start, end, root, 70, BASS), *((start, end, p, 56, CHORDS) for p in chord)]
-    rows = []
-    for t, stop, _ in group:
-        length = stop - t
+    for t, end, _ in beats:
+        length = end - t
         rows.append((t, t + .8*length, root, 74, BASS))
-        if pattern == 'broken': rows += [(t + i/3*length, stop, p, 58, CHORDS) for i, p in enumerate(chord)]
+        if pattern == 'broken': rows += [(t + i/3*length, end, p, 58, CHORDS) for i, p in enumerate(chord)]
         elif pattern == 'pulse': rows += [(t, t + .7*length, p, 58, CHORDS) for p in chord]
         else: rows += [(t + length/2, t + .85*length, p, 60, CHORDS) for p in chord]
     return rows
 
-def _bar_drums(pattern, group):
-    "Drums for the beats of a segment: bass drum, snare, hi-hat; or tom and tambourine; or bass drum and hi-hat."
-    low, high, off = ((36, 38, 42), (45, 54, 54), (36, 42, 42))[pattern]
-    rows = []
-    for t, stop, position in group:
-        rows += [(t, t + .1, low if position % 2 else high, 72, DRUMS), (t + .5*(stop - t), t + .5*(stop - t) + .1, off, 50, DRUMS)]
-    return rows
+def _drum(pattern, beats):
+    "Drums over some beats: on strong beats, on weak ones, and between."
+    strong, weak, between = ((36, 38, 42), (45, 54, 54), (36, 42, 42))[pattern]
+    rows = [(t, t + .1, strong if position % 2 else weak, 72, DRUMS) for t, _, position in beats]
+    return rows + [((t + end)/2, (t + end)/2 + .1, between, 50, DRUMS) for t, end, _ in beats]
 
-# %% ../nbs/00c_compositions.ipynb #faf8436f
-# General MIDI programs, from 0, that `any` draws from
-PROGRAMS = (0, 4, 5, 6, 7, 11, 12, 16, 19, 20, 21, 22, 24, 25, 26, 27, 40, 41, 42, 45, 46, 48, 50, 52, 53, 56, 57, 60, 61, 64, 65,
-            66, 68, 70, 71, 72, 73, 74, 75, 79, 80, 81, 85, 88, 89, 104, 105, 107)
-_CHORD_PROGRAMS, _BASS_PROGRAMS = (24, 25, 21, 0, 46), (32, 33, 42, 43)
+# %% ../nbs/00c_compositions.ipynb #2e357a6f
+def accompany_tune(
+    piece: Piece,              # with one part
+    dance: bool,               # with drums?
+    rng: np.random.Generator,  # draws the patterns
+    secs: float = SECS,        # length
+) -> Piece:                    # with the parts `MELODY`, `CHORDS`, `BASS`, `DRUMS`
+    "Add chords and a bass to a tune, and drums to a dance."
+    groups = _half_bars(piece.beats, secs)
+    edges = np.array([group[0, 0] for group in groups] + [secs])
+    degrees = find_chords(piece.notes, edges, piece.key, piece.mode).tolist()
+    pattern, drums = rng.choice(['oompah', 'pulse'] if dance else ['held', 'pulse', 'broken']), rng.integers(3)
+    rows = piece.notes.tolist()
+    for group, degree in zip(groups, degrees):
+        chord, root = [voice_chord(degree, piece.key, piece.mode, n, at) for n, at in ((3, 57), (1, 41))]
+        rows += _strum(pattern, group, chord, root[0])
+        if dance: rows += _drum(int(drums), group)
+    return piece._replace(notes=np.array(sorted(map(tuple, rows))))
+
+# %% ../nbs/00c_compositions.ipynb #e5531073
+# General MIDI programs, from 0, that 'any' draws from
+PROGRAMS = (0, 4, 5, 6, 7, 11, 12, 16, 19, 20, 21, 22, 24, 25, 26, 27, 40, 41, 42, 45, 46, 48, 50, 52, 53, 56, 57,
+            60, 61, 64, 65, 66, 68, 70, 71, 72, 73, 74, 75, 79, 80, 81, 85, 88, 89, 104, 105, 107)
+_BACKING = (24, 25, 21, 0, 46), (32, 33, 42, 43)     # usual programs of chords and bass
 
 class Sound(NamedTuple):
     "How a piece sounds."
     programs: tuple    # General MIDI program of each part, from 0; -1: drums
-    octaves: int       # by which melody or voices are moved
+    octaves: int       # by which the tune, or all voices, are moved
     reverb: int        # MIDI, 0 .. 127
-    loudness_db: float # RMS level
+    loudness_db: float # RMS level in dBFS
 
 def draw_sound(
     genre: str,                # a name of `GENRES`
-    n_voices: int,             # parts of the score
-    accompanied: bool,         # are there chords, bass and drums?
-    mean_pitch: float,         # of the score, MIDI
+    score: Score,              # whose number of voices and mean pitch are used
     instruments: str,          # 'any' or 'usual'
+    accompanied: bool,         # are there chords, bass and drums?
     rng: np.random.Generator,  # draws
 ) -> Sound:                    # of the piece
-    "Draw instruments, register, room and level: of all that there are, or of those that are usual in the genre."
-    free = instruments == 'any'
-    own = GENRES[genre].ensemble if not free else rng.random() < .5       # an instrument for each voice
-    pool = PROGRAMS if free else GENRES[genre].usual
-    if own and not free: voices = [pool[round(i*(len(pool) - 1)/max(n_voices - 1, 1))] for i in range(n_voices)]
-    else: voices = rng.choice(pool, n_voices) if own else [rng.choice(pool)]*n_voices
-    band = [rng.choice(PROGRAMS if free else _CHORD_PROGRAMS), rng.choice(PROGRAMS if free else _BASS_PROGRAMS), -1]
-    octaves = [o for o in (-1, 0, 1) if 50 <= mean_pitch + 12*o <= 80] or [0]
-    return Sound(tuple(map(int, [*voices, *band*accompanied])), int(rng.choice(octaves)) if free else 0,
-                 int(rng.integers(0, 100)) if free else 50, round(rng.uniform(*((-30, -14) if free else (-23, -19))), 2))
+    "Draw instruments, register, room and level."
+    free, n, usual = instruments == 'any', score.n_voices, GENRES[genre].usual
+    pool = PROGRAMS if free else usual
+    if free: voices = rng.choice(pool, n) if rng.random() < .5 else [rng.choice(pool)]*n   # mixed, or alike
+    elif GENRES[genre].ensemble: voices = [pool[round(i*(len(pool) - 1)/max(n - 1, 1))] for i in range(n)]
+    else: voices = [rng.choice(pool)]*n
+    band = [rng.choice(pool if free else names) for pool, names in zip((PROGRAMS,)*2, _BACKING)] + [-1]
+    octaves = round((rng.uniform(56, 76) - score.notes[:, 2].mean())/12) if free else 0
+    reverb, low, high = (rng.integers(100), -30, -14) if free else (50, -23, -19)
+    programs = tuple(int(program) for program in [*voices, *band*accompanied])
+    return Sound(programs, octaves, int(reverb), round(rng.uniform(low, high), 2))
 
-# %% ../nbs/00c_compositions.ipynb #94b3ccd4
+# %% ../nbs/00c_compositions.ipynb #dc5a749d
 def find_soundfont(
     path: str | Path | None = None,  # a SoundFont 2 file; None: that of pretty_midi
 ) -> Path:                           # checked
@@ -505,11 +508,11 @@ def find_soundfont(
     if not path.is_file(): raise ValueError(f'{path}: no such soundfont')
     with open(path, 'rb') as f: head = f.read(12)
     whole = path.stat().st_size >= int.from_bytes(head[4:8], 'little') + 8
-    if head[:4] != b'RIFF' or head[8:] != b'sfbk' or not whole: raise ValueError(f'{path}: is not a SoundFont 2, or is damaged')
-    return path
+    if head[:4] == b'RIFF' and head[8:] == b'sfbk' and whole: return path
+    raise ValueError(f'{path}: is not a soundfont (SoundFont 2), or is damaged')
 
 @lru_cache(maxsize=1)
-def _soundfont_bytes(path): return path.read_bytes()
+def _soundfont(path): return find_soundfont(path).read_bytes()
 
 def _midi_bytes(notes, sound, secs):
     "A MIDI file of notes."
@@ -518,11 +521,12 @@ def _midi_bytes(notes, sound, secs):
     for part, program in enumerate(sound.programs):
         played = Instrument(max(program, 0), is_drum=program < 0)
         played.notes = [Note(int(v), int(p), t, end) for t, end, p, v, _ in notes[notes[:, 4] == part]]
-        played.control_changes = [ControlChange(91, sound.reverb, 0.), ControlChange(91, sound.reverb, secs + .5)]
+        played.control_changes = [ControlChange(91, sound.reverb, t) for t in (0., secs + .5)]
         midi.instruments.append(played)
     midi.write(file := BytesIO())
     return file.getvalue()
 
+# %% ../nbs/00c_compositions.ipynb #100f2d3c
 def play_notes(
     notes: np.ndarray,                    # (n, 5) as in `Piece`
     sound: Sound,                         # from `draw_sound`
@@ -532,60 +536,58 @@ def play_notes(
     "Play notes."
     _package('midirenderer')
     from midirenderer import render_wave_from
-    path, n = find_soundfont(soundfont), round(secs*SR)
-    try: stored = render_wave_from(_soundfont_bytes(path), _midi_bytes(notes, sound, secs))
-    except RuntimeError as e: raise ValueError(f'{path}: cannot be played ({e})') from None
+    try: stored = render_wave_from(_soundfont(soundfont), _midi_bytes(notes, sound, secs))
+    except RuntimeError as e: raise ValueError(f'{find_soundfont(soundfont)}: cannot be played ({e})') from None
     wav, rate = sf.read(BytesIO(stored), dtype='float32')
+    n, fade = round(secs*SR), SR//5
     wav = soxr.resample(wav.mean(1), rate, SR)[:n]
     wav = np.pad(wav, (0, n - len(wav)))
     wav *= 10**(sound.loudness_db/20)/max(np.sqrt(np.mean(wav**2)), 1e-5)
-    wav[-5000:] *= np.linspace(1, 0, 5000)
+    wav[-fade:] *= np.linspace(1, 0, fade)
     return safe_level(wav)[None]
 
-# %% ../nbs/00c_compositions.ipynb #21f669a1
-class _Job(NamedTuple):
-    folder: str
-    path: str
-    entry: Entry
-    score: Score
-    settings: dict
-
+# %% ../nbs/00c_compositions.ipynb #aff99cb6
 def compose_piece(
-    entry: Entry,                # from `catalogue`
-    score: Score,                # its parsed score
-    seed: int = 0,               # of the set
-    instruments: str = 'any',    # 'any' or 'usual'
-    accompany: bool = True,      # chords and bass to tunes of one part?
-) -> tuple:                      # `Piece`, `Sound`
+    entry: Entry,              # from `catalogue`
+    score: Score,              # its parsed score
+    seed: int = 0,             # of the set
+    instruments: str = 'any',  # 'any' or 'usual'
+    accompany: bool = True,    # chords and bass to a tune of one part?
+) -> tuple:                    # `Piece`, `Sound`
     "Take the excerpt of an entry, accompany it, and draw how it sounds."
-    rngs = [np.random.default_rng([seed, i, crc32(f'{entry.score} {entry.excerpt}'.encode())]) for i in range(3)]
-    piece, n_voices = take_excerpt(score, entry, rngs[0]), int(score.notes[:, 3].max()) + 1
-    alone = n_voices == 1
-    sound = draw_sound(entry.genre, n_voices, alone and accompany, score.notes[:, 2].mean(), instruments, rngs[1])
-    notes = piece.notes.copy()
-    if alone and accompany: notes = accompany_tune(piece, GENRES[entry.genre].dance, rngs[2]).notes
-    notes[notes[:, 4] < n_voices, 2] += 12*sound.octaves
-    return piece._replace(notes=notes[np.lexsort(notes.T[[2, 4, 0]])]), sound
+    own = crc32(f'{entry.score} {entry.excerpt}'.encode())
+    rngs = [np.random.default_rng([seed, i, own]) for i in range(3)]
+    piece, accompany = take_excerpt(score, entry, rngs[0]), accompany and score.n_voices == 1
+    sound = draw_sound(entry.genre, score, instruments, accompany, rngs[1])
+    piece.notes[:, 2] = (piece.notes[:, 2] + 12*sound.octaves).clip(0, 127)
+    return accompany_tune(piece, GENRES[entry.genre].dance, rngs[2]) if accompany else piece, sound
 
-def render_piece(job):
-    "Render one piece of a set to its file: its row, notes and beats."
-    entry, score, settings = job.entry, job.score, job.settings
+# %% ../nbs/00c_compositions.ipynb #60cafb9f
+def render_piece(
+    job: tuple, # folder of the set, path in it, an `Entry` and a `Score` as tuples, settings of the set
+) -> tuple:     # row of the table, notes and beats as in `Piece`
+    "Render one piece of a set to its file."
+    from pretty_midi import program_to_instrument_name
+    folder, path, entry, score, settings = job
+    entry, score = Entry(*entry), Score(*score)
     piece, sound = compose_piece(entry, score, *(settings[k] for k in ('seed', 'instruments', 'accompany')))
-    write_audio(Path(job.folder)/job.path, play_notes(piece.notes, sound, settings['soundfont']))
-    row = dict(path=job.path, genre=entry.genre, composer=entry.composer, title=entry.title, collection=entry.collection,
-               source=f'{entry.score}.{entry.excerpt}', key=piece.key, mode=piece.mode, metre=piece.metre,
-               tempo_bpm=piece.tempo_bpm, n_voices=int(score.notes[:, 3].max()) + 1, program=sound.programs[0],
-               octaves=sound.octaves, reverb=sound.reverb, loudness_db=sound.loudness_db)
+    write_audio(Path(folder)/path, play_notes(piece.notes, sound, settings['soundfont']))
+    row = dict(path=path, genre=entry.genre, title=entry.title, collection=entry.collection,
+               composer=score.composer or entry.composer if entry.genre == 'trecento' else entry.composer,
+               source=f'{entry.score}.{entry.excerpt}', n_voices=score.n_voices,
+               **{name: getattr(piece, name) for name in ('key', 'mode', 'metre', 'tempo_bpm')},
+               instrument=program_to_instrument_name(sound.programs[0]), octaves=sound.octaves,
+               reverb=sound.reverb, loudness_db=sound.loudness_db)
     return row, piece.notes, piece.beats
 
-# %% ../nbs/00c_compositions.ipynb #e5531073
+# %% ../nbs/00c_compositions.ipynb #3d2ee44b
 def _choose(genres, n_pieces, seed, workers):
-    "Entries and their scores, up to `n_pieces` a genre; one that cannot be parsed is named, and another takes its place."
+    "Entries and scores, up to `n_pieces` a genre; one that cannot be used is named, and another takes its place."
     left, chosen = {}, {genre: [] for genre in genres}
     for genre in genres:
         entries = [entry for entry in catalogue() if entry.genre == genre]
-        rng = np.random.default_rng([seed, crc32(genre.encode())])
-        left[genre] = [entries[i] for i in rng.permutation(len(entries))]
+        order = np.random.default_rng([seed, crc32(genre.encode())]).permutation(len(entries))
+        left[genre] = [entries[i] for i in order]
     while True:
         tried = []
         for genre, entries in left.items():
@@ -594,27 +596,28 @@ def _choose(genres, n_pieces, seed, workers):
         if not tried: return [pair for pairs in chosen.values() for pair in pairs]
         scores = read_scores(tried, workers)
         for entry in tried:
-            if not scores[entry.score].reason: chosen[entry.genre].append((entry, scores[entry.score]))
-            else: log.warning('%s (%s): left out; %s', entry.score, entry.title, scores[entry.score].reason)
+            score = scores[entry.score]
+            if not score.reason: chosen[entry.genre].append((entry, score))
+            else: log.warning('%s (%s): left out; %s', entry.score, entry.title, score.reason)
 
-def _group(chosen):
-    "Number of the group of each piece."
-    grams = [melody_grams(score, GENRES[entry.genre].cut) for entry, score in chosen]
-    return same_tunes(grams, [entry.work for entry, _ in chosen])
+# %% ../nbs/00c_compositions.ipynb #0f1322b9
+_VERSION = 1  # goes up when the same seed gives different music
 
 def _set_settings(n_pieces, seed, instruments, accompany, genres, soundfont):
     "What a set is made from, or an error if it cannot be made."
     for package in ('music21', 'midirenderer', 'pretty_midi'): _package(package)
-    genres = list(genres or GENRES)
-    if not set(genres) <= set(GENRES): raise ValueError(f'genres {" ".join(genres)} are not all in {" ".join(GENRES)}')
-    if instruments not in ('any', 'usual'): raise ValueError(f'instruments {instruments!r} is not any or usual')
+    genres = list(dict.fromkeys(genres or GENRES))
+    wrong = ' '.join(genre for genre in genres if genre not in GENRES)
+    if wrong: raise ValueError(f'genres {wrong}: not known; choose from {" ".join(GENRES)}')
+    if instruments not in ('any', 'usual'): raise ValueError(f'instruments {instruments!r}: choose from any, usual')
     if n_pieces is not None and n_pieces < 1: raise ValueError(f'{n_pieces=} must be 1 or more')
     font = find_soundfont(soundfont)
-    return dict(version=1, genres=genres, n_pieces=n_pieces, seed=int(seed), instruments=instruments, accompany=bool(accompany),
-                soundfont=None if soundfont is None else str(Path(soundfont).resolve()), soundfont_crc=crc32(font.read_bytes()))
+    return dict(version=_VERSION, genres=genres, n_pieces=n_pieces, seed=int(seed), instruments=instruments,
+                accompany=bool(accompany), soundfont=soundfont and str(font.resolve()),
+                soundfont_crc=crc32(font.read_bytes()))
 
 def _set_name(settings):
-    kept = {k: v for k, v in settings.items() if k != 'soundfont'}
+    kept = {name: value for name, value in settings.items() if name != 'soundfont'}
     return 'compositions-{}x{n_pieces}-{instruments}-seed{seed}-{:08x}'.format(
         len(settings['genres']), crc32(json.dumps(kept).encode()), **settings)
 
@@ -623,41 +626,50 @@ def _holds(folder, settings):
     path = folder/'settings.json'
     return path.exists() and json.loads(path.read_text(encoding='utf-8')) == settings
 
-# %% ../nbs/00c_compositions.ipynb #a6beb931
+# %% ../nbs/00c_compositions.ipynb #e2e4caa0
+_COLUMNS = dict(notes=['onset', 'offset', 'pitch', 'velocity', 'part'], beats=['time', 'position', 'n_beats'])
+
+def _write_tables(folder, done, tunes, seed):
+    "Write the tables of a set: labels, splits, notes, beats."
+    table = pd.DataFrame([row for row, *_ in done])
+    table.to_csv(folder/'factors.csv', index=False)
+    units = pd.DataFrame(dict(track=table.path, label=table.genre, tune=tunes))
+    split_clips(units, by='tune', seed=seed)[['track', 'split', 'tune']].to_csv(folder/'splits.csv', index=False)
+    for i, (name, columns) in enumerate(_COLUMNS.items(), 1):
+        rows = pd.DataFrame(np.concatenate([each[i] for each in done]), columns=columns)
+        rows = rows.astype({column: 'int16' for column in columns if column not in ('onset', 'offset', 'time')})
+        rows.insert(0, 'path', np.repeat(table.path, [len(each[i]) for each in done]).to_numpy())
+        rows.to_parquet(folder/f'{name}.parquet')
+
 def _write_set(folder, settings, workers):
     "Render all pieces of a set, and write its tables and settings."
-    folder.mkdir(parents=True)
-    chosen = _choose(settings['genres'], settings['n_pieces'], settings['seed'], workers)
-    groups, counts, jobs = _group(chosen), {}, []
-    for entry, score in chosen:
-        i = counts[entry.genre] = counts.get(entry.genre, -1) + 1
-        jobs.append(_Job(str(folder), f'{entry.genre}/{entry.genre}.{i:05d}.flac', entry, score, settings))
+    chosen, jobs = _choose(settings['genres'], settings['n_pieces'], settings['seed'], workers), []
+    for i, (entry, score) in enumerate(chosen):
+        i -= next(j for j, (other, _) in enumerate(chosen) if other.genre == entry.genre)
+        path = f'{entry.genre}/{entry.genre}.{i:05d}.flac'
+        jobs.append((str(folder), path, tuple(entry), tuple(score), settings))
+    grams = [melody_grams(score, GENRES[entry.genre].cut) for entry, score in chosen]
+    tunes = same_tunes(grams, [entry.work for entry, _ in chosen])
     done = list(_map(render_piece, jobs, f'rendering {len(jobs)} pieces', workers))
-    table = pd.DataFrame([row for row, _, _ in done])
-    splits = split_clips(pd.DataFrame(dict(track=table.path, label=table.genre, tune=groups)), by='tune', seed=settings['seed'])
-    splits[['track', 'split', 'tune']].to_csv(folder/'splits.csv', index=False)
-    table.to_csv(folder/'factors.csv', index=False)
-    for name, i, columns in (('notes', 1, ['onset', 'offset', 'pitch', 'velocity', 'part']), ('beats', 2, ['time', 'position', 'n_beats'])):
-        rows = pd.concat([pd.DataFrame(each[i], columns=columns).assign(path=each[0]['path']) for each in done])
-        whole = {c: 'int16' for c in columns if c not in ('onset', 'offset', 'time')}
-        rows.astype(whole).reset_index(drop=True).to_parquet(folder/f'{name}.parquet')
+    _write_tables(folder, done, tunes, settings['seed'])
     (folder/'settings.json').write_text(json.dumps(settings), encoding='utf-8')
 
+# %% ../nbs/00c_compositions.ipynb #685d8f86
 def write_compositions(
     folder: str | Path | None = None,     # where to write; None: in the cache, under a name made of the settings
     n_pieces: int | None = 100,           # of each genre, at most; None: all that there are
     seed: int = 0,                        # of the set: decides pieces, tempi, sounds and splits
-    instruments: str = 'any',             # 'any': drawn independently of the genre; 'usual': as one would hear it
+    instruments: str = 'any',             # 'any': drawn without regard to the genre; 'usual': as one would hear it
     accompany: bool = True,               # add chords, bass and drums to tunes of one part?
     genres: tuple | None = None,          # names of `GENRES`; None: all
     soundfont: str | Path | None = None,  # a SoundFont 2 file; None: that of pretty_midi
     workers: int | None = None,           # processes; 1: only this one, None: one per core
 ) -> Path:                                # the folder
-    "Render a set of pieces with tables of labels, notes and beats, or find it already rendered."
+    "Render a set of pieces with tables of labels, splits, notes and beats, or find it already rendered."
     settings = _set_settings(n_pieces, seed, instruments, accompany, genres, soundfont)
     folder = Path(folder or cache_folder()/_set_name(settings))
     if _holds(folder, settings): return folder
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f'{folder} holds something else; choose a new folder or remove it')
     part = folder.with_name(f'.{folder.name}-{os.getpid()}')
     try:
@@ -687,39 +699,39 @@ def _of_clips(clips, name, first, last):
     table = clips.table.reset_index(drop=True)
     roots = {path: Path(path).parents[1] for path in table.path.unique()}
     tables = [pd.read_parquet(root/f'{name}.parquet').assign(root=root) for root in sorted(set(roots.values()))]
-    rows = pd.concat([each.assign(path=[str(root/path) for root, path in zip(each.root, each.path)]) for each in tables])
-    clip = pd.DataFrame(dict(path=table.path, clip=table.index, begin=table.start/SR))
-    rows = clip.merge(rows.drop(columns='root'), on='path')
+    rows = pd.concat([rows.assign(path=[str(rows.root[0]/path) for path in rows.path]) for rows in tables])
+    places = pd.DataFrame(dict(path=table.path, clip=table.index, begin=table.start/SR))
+    rows = places.merge(rows.drop(columns='root'), on='path')
     for column in {first, last}: rows[column] -= rows.begin
     inside = (rows[last] > -1e-6) & (rows[first] < CLIP_SAMPLES/SR - 1e-6)
     return rows[inside].drop(columns=['path', 'begin']).reset_index(drop=True)
 
 def clip_notes(
     clips: Clips,    # of a set of compositions
-) -> pd.DataFrame:   # clip (position in `clips`), onset, offset (s in the clip; < 0: before it), pitch, velocity, part
+) -> pd.DataFrame:   # `clip` (position in `clips`), onset, offset (s in the clip; < 0: before), pitch, velocity, part
     "List the notes that sound in each clip."
     notes = _of_clips(clips, 'notes', 'onset', 'offset')
     return notes[notes.offset > 1e-3].reset_index(drop=True)
 
-# %% ../nbs/00c_compositions.ipynb #4524e1ec
+# %% ../nbs/00c_compositions.ipynb #383f83e8
 def clip_beats(
     clips: Clips,    # of a set of compositions
-) -> pd.DataFrame:   # clip (position in `clips`), time (s in the clip), position in the bar (1: downbeat), n_beats of the bar
+) -> pd.DataFrame:   # `clip` (position in `clips`), time (s in the clip), position (1: downbeat), n_beats of the bar
     "List the beats in each clip."
     return _of_clips(clips, 'beats', 'time', 'time')
 
-# %% ../nbs/00c_compositions.ipynb #383f83e8
+# %% ../nbs/00c_compositions.ipynb #1b3857a4
 def note_roll(
-    clips: Clips,                # of a set of compositions
-    hop_length: int = 512,       # samples in a frame; frame i lasts from i*hop_length to (i + 1)*hop_length
-    n_frames: int | None = None, # frames; None: those that the clip begins
-    parts: tuple | None = None,  # parts to show, such as `(MELODY,)`; None: all but drums
-) -> np.ndarray:                 # (b, 128, n), bool: which MIDI pitches sound in the middle of each frame
+    clips: Clips,                 # of a set of compositions
+    hop_length: int = 512,        # samples in a frame; frame i lasts from i*hop_length to (i + 1)*hop_length
+    n_frames: int | None = None,  # frames; None: those that begin in the clip
+    parts: tuple | None = None,   # such as `(MELODY, BASS)`; None: all but drums
+) -> np.ndarray:                  # (b, 128, n), bool: the MIDI pitches that sound in the middle of each frame
     "Draw the notes of each clip as a piano roll."
     notes, n_frames = clip_notes(clips), n_frames or -(-CLIP_SAMPLES//hop_length)
     drums = (notes.part == DRUMS) & (clips.table.n_voices.to_numpy()[notes['clip']] == 1)
-    notes = notes[notes.part.isin(parts) if parts is not None else ~drums]
+    notes = notes[~drums if parts is None else notes.part.isin(parts)]
+    first, last = [np.ceil(notes[t].clip(0)*SR/hop_length - .5).astype(int) for t in ('onset', 'offset')]
     roll = np.zeros((len(clips), 128, n_frames), bool)
-    firsts, lasts = [np.ceil(notes[t].clip(0)*SR/hop_length - .5).astype(int) for t in ('onset', 'offset')]
-    for clip, pitch, first, last in zip(notes['clip'], notes.pitch, firsts, lasts): roll[clip, pitch, first:last] = True
+    for clip, pitch, i, j in zip(notes['clip'], notes.pitch, first, last): roll[clip, pitch, i:j] = True
     return roll
