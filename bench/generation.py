@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from common import write
+from judges import embed
 
 from celae.autoencoder import load_model
 from celae.data import CLIP_SAMPLES, SR, Clips, atomic_write, clip_table, load_clips, progress
@@ -28,6 +29,7 @@ from celae.music import builtin_music
 from celae.set_metrics import ReferenceSet, evaluate_sets, note_vectors, sound_vectors
 
 CHUNK, LONG, NOTES = 125, 5, 500   # clips described at a time; pieces of 5 s cut from one longer clip; clips of each row whose notes are transcribed
+KINDS = dict(sound=sound_vectors, notes=note_vectors, judge=embed)
 
 
 def music_of(name, folder, cache, n):
@@ -100,7 +102,7 @@ def describe(path, kind, wav):
     if isinstance(wav, tuple):
         model, latent = MODELS[wav[0]], wav[1]
         wav = torch.cat([model.decode(rows_of(latent, [i]), CLIP_SAMPLES) for i in range(len(latent.z))])
-    with atomic_write(path) as part: dict(sound=sound_vectors, notes=note_vectors)[kind](wav).to_parquet(part)
+    with atomic_write(path) as part: KINDS[kind](wav).to_parquet(part)
     return path
 
 
@@ -139,8 +141,8 @@ def collect(name, args):
     with ProcessPoolExecutor(args.workers, get_context('spawn'), initializer=begin, initargs=(run,)) as pool:
         for row, make in rows.items():
             what, n_all = None, len(known) if row == 'known' else args.n
-            for kind in ('sound', 'notes'):
-                n_clips = n_all if kind == 'sound' else args.n if row == 'known' else min(NOTES, n_all)
+            for kind in KINDS:
+                n_clips = n_all if kind != 'notes' else args.n if row == 'known' else min(NOTES, n_all)
                 chosen = np.random.default_rng(0).permutation(n_all)[:n_clips]
                 tag = f'-{model_hash(prior)}' if 'generated' in row else ''
                 paths = [out/f'{row}{tag}-{kind}-{i}.parquet' for i in range(0, n_clips, CHUNK)]
@@ -152,7 +154,7 @@ def collect(name, args):
                     jobs.append(pool.submit(describe, path, kind, clips))
         for job in progress(jobs, f'describing {name}', len(jobs)): job.result()
     result = dict(n_known=len(known), n_clips=args.n, n_notes=min(NOTES, args.n), n_tracks=others.tracks.nunique(), x_real_time=rates)
-    for kind in ('sound', 'notes'):
+    for kind in KINDS:
         vectors = {row: pd.concat([pd.read_parquet(path) for path in tables[row, kind][1]], ignore_index=True) for row in rows}
         drawn = tables['generated', kind][0]                            # the same for each row but the known one
         real = ReferenceSet(vectors.pop('known'), known.labels.to_numpy()[tables['known', kind][0]])
