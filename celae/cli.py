@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Folder', 'RunFolder', 'Sound', 'Model', 'Seed', 'Device', 'Cache', 'MaxClips', 'Overwrite', 'run', 'analyze',
            'make_map', 'train', 'plan_files', 'each_file', 'encode', 'find_latents', 'beside_original', 'decode',
-           'edit', 'with_edits', 'Commands', 'play', 'generate', 'export', 'download', 'prepare', 'clear', 'info',
-           'make_app', 'main']
+           'edit', 'with_edits', 'Commands', 'play', 'generate', 'export', 'download', 'compositions', 'prepare',
+           'clear', 'info', 'make_app', 'main']
 
 # %% ../nbs/05b_cli.ipynb #19955cc4
 import inspect
@@ -454,6 +454,28 @@ def download(
     from celae.collections import download as fetch
     print(fetch(name, out or Path(name)))
 
+# %% ../nbs/05b_cli.ipynb #568b8c3d
+def compositions(
+    out: Annotated[Path, Argument(help='Folder to write: one a genre, and tables.', show_default=False)],
+    pieces: Annotated[int, Option(min=1, help='Of each genre, at most; each lasts 25 s.')] = 100,
+    seed: Seed = 0,
+    instruments: Annotated[Literal['any', 'usual'], Option(
+        help='any: drawn without regard to the genre; usual: as one would hear it.')] = 'any',
+    accompany: Annotated[bool, Option(
+        '--accompany/--alone', help='Chords, bass and drums for a tune of one part, or none.')] = True,
+    genres: Annotated[str | None, Option(help="Only these, such as 'reels chorales'.")] = None,
+    soundfont: Annotated[Path | None, Option(metavar='FILE', help='A SoundFont 2 file.')] = None,
+):
+    """Render real scores of twelve genres, with their notes, beats and keys.
+
+    Needs scores and a synthesiser: pip install 'celae[compositions]'
+
+    Example: celae compositions music && celae run music
+    """
+    from celae.compositions import write_compositions
+    chosen = genres.replace(',', ' ').split() if genres else None
+    print(write_compositions(out, pieces, seed, instruments, accompany, chosen, soundfont))
+
 # %% ../nbs/05b_cli.ipynb #ba81f305
 def prepare(folder: Folder, max_clips: MaxClips = None, seed: Seed = 0, cache: Cache = None):
     """Decode and resample a collection once; run and train with the same options then start at once.
@@ -515,7 +537,7 @@ def make_app() -> typer.Typer:
                       help='Learn a compact latent space of music, look into it, and play it back changed.')
     app.callback()(_for_all)
     for command in (run, analyze, make_map, train, encode, decode, with_edits(edit, {}), play, generate,
-                    export, download, prepare, clear, info):
+                    export, download, compositions, prepare, clear, info):
         app.command('map' if command is make_map else None)(command)
     return app
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GENRES', 'SECS', 'MELODY', 'CHORDS', 'BASS', 'DRUMS', 'PROGRAMS', 'Genre', 'Entry', 'catalogue', 'Score',
-           'keep_score', 'parse_score', 'read_scores', 'bar_beats', 'beat_grid', 'find_key', 'melody_grams',
+           'keep_score', 'parse_score', 'read_scores', 'bar_beats', 'beat_grid', 'find_key', 'read_key', 'melody_grams',
            'same_tunes', 'Piece', 'take_excerpt', 'find_chords', 'accompany_tune', 'Sound', 'draw_sound',
            'find_soundfont', 'play_notes', 'compose_piece', 'render_piece', 'write_compositions', 'load_compositions',
            'clip_notes', 'clip_beats', 'note_roll']
@@ -30,7 +30,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, load_clips, log, progress, safe_level,
                         split_clips, write_audio)
-from .music import KEYS, SCALES, voice_chord
+from .music import KEYS, voice_chord
 
 # %% ../nbs/00c_compositions.ipynb #46225f8e
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Entry(NamedTuple):
 _KINDS = dict(slip='slip_jigs', reel='reels', hornpipe='hornpipes', jig='jigs', air='airs',
               strathspey='strathspeys', march='marches', quick='marches')
 _SECTIONS = {1: 'airs', 626: '', 701: 'jigs', 1116: 'slip_jigs', 1176: 'reels', 1556: 'hornpipes', 1781: ''}
-_METRES = dict(jigs=('6/8', '12/8'), slip_jigs='9/8', reels=('C', '2/4', '4/4', '2/2'), strathspeys=('C', '4/4'))
+_METRES = dict(jigs=('6/8', '12/8'), slip_jigs='9/8', reels=('C', '2/4', '4/4'), strathspeys=('C', '4/4'))
 
 def _tune_genre(collection, fields):
     "Genre of a tune by the fields of its header; empty: none of ours."
@@ -174,8 +174,9 @@ def _read_bars(part):
     measures = list(part.getElementsByClass('Measure'))
     ends = [float(m.offset) for m in measures[1:]] + [float(part.highestTime)]
     for measure, end in zip(measures, ends):
-        for sign in measure.getElementsByClass('TimeSignature'): beats, unit = sign.numerator, sign.denominator
-        for sign in measure.getElementsByClass('KeySignature'): sharps = sign.sharps
+        for metre in measure.getElementsByClass('TimeSignature'):
+            beats, unit = metre.numerator, metre.denominator
+        for key in measure.getElementsByClass('KeySignature'): sharps = key.sharps
         length = end - float(measure.offset)
         if length > 0: rows.append((float(measure.offset), length, beats, unit, sharps))
     return rows
@@ -190,7 +191,8 @@ def keep_score(
     notes, bars = sorted(row for rows, _ in read for row in rows), _read_bars(parts[0])
     marks = [m.number for m in parsed.recurse().getElementsByClass('MetronomeMark') if m.number]
     composer = ' '.join(str(parsed.metadata and parsed.metadata.composer or '').split())[:60]
-    reason = '' if len(notes) >= 16 and len(bars) >= 4 else f'it has only {len(notes)} notes in {len(bars)} bars'
+    few = len(notes) < 16 or len(bars) < 4
+    reason = f'it has only {len(notes)} notes in {len(bars)} bars' if few else ''
     return Score(np.reshape(notes, (-1, 4)), np.reshape(bars, (-1, 5)), np.array(read[0][1], float), composer,
                  float(marks[0]) if marks else 0., reason)
 
@@ -202,8 +204,9 @@ def parse_score(
     path = _package('music21')/'corpus'/entry.file
     try:
         with warnings.catch_warnings(action='ignore'):   # of bars that are too full
-            if path.suffix == '.abc': return keep_score(converter.parse(_tunes(path)[entry.number], format='abc'))
-            return keep_score(converter.parse(path, forceSource=True, storePickle=False))
+            if path.suffix != '.abc': parsed = converter.parse(path, forceSource=True, storePickle=False)
+            else: parsed = converter.parse(_tunes(path)[entry.number], format='abc')
+            return keep_score(parsed)
     except Exception as e:                               # music21 raises all kinds
         reason = ' '.join(f'{type(e).__name__}: {e}'.split())[:200]
         return Score(*map(np.zeros, ((0, 4), (0, 5), 0)), '', 0., reason)
@@ -230,7 +233,8 @@ def _read_scores(path):
     "Scores that were parsed before, by name."
     try: table = pd.read_parquet(path)[['score', *Score._fields]]
     except Exception: return {}                          # missing or damaged, which raises all kinds
-    for name, shape in _TABLES.items(): table[name] = [np.reshape(x, shape).astype(float) for x in table[name]]
+    for name, shape in _TABLES.items():
+        table[name] = [np.reshape(x, shape).astype(float) for x in table[name]]
     return {row[0]: Score(*row[1:]) for row in table.itertuples(index=False)}
 
 def _write_scores(path, scores):
@@ -251,7 +255,7 @@ def read_scores(
     files = {genre: cache/f'scores-2-{genre}.parquet' for genre in sorted({e.genre for e in entries})}
     with FileLock(cache/'scores.lock'):
         known = {genre: _read_scores(path) for genre, path in files.items()}
-        new = {e.score: e for genre in files for e in entries if e.genre == genre and e.score not in known[genre]}
+        new = {e.score: e for e in sorted(entries, key=lambda e: e.genre) if e.score not in known[e.genre]}
         jobs, last = [tuple(entry) for entry in new.values()], None
         done = _map(_parse, jobs, f'parsing {len(jobs)} scores', workers)
         for entry, score in zip(new.values(), done):
@@ -305,8 +309,21 @@ def find_key(
     final = notes[ends > ends.max() - .01][:, 2].min() % 12
     def fit(mode, degree):
         tonic = (7*int(sharps) + degree) % 12
-        return np.corrcoef(np.roll(_PROFILES[mode], tonic), heard)[0, 1] + .3*(tonic == final), KEYS[tonic], mode
+        likeness = np.corrcoef(np.roll(_PROFILES[mode], tonic), heard)[0, 1]
+        return likeness + .3*(tonic == final), KEYS[tonic], mode
     return max(fit(*candidate) for candidate in _DEGREES)[1:]
+
+# %% ../nbs/00c_compositions.ipynb #c9975a32
+_MODES = dict(m='minor', min='minor', maj='major', dor='dorian', mix='mixolydian')
+
+def read_key(
+    said: str,  # field K of a tune
+) -> tuple:     # tonic, a name of `KEYS`, and mode, a name of `SCALES`; empty: it names no such mode
+    "Read a key whose mode is said."
+    found = re.match(r'([A-G])([#b]?) ?([A-Za-z]*)', said)
+    mode = found and _MODES.get(found[3].lower()[:3])
+    if not mode: return ()
+    return KEYS[('C D EF G A B'.index(found[1]) + (found[2] == '#') - (found[2] == 'b')) % 12], mode
 
 # %% ../nbs/00c_compositions.ipynb #19fa12e2
 def melody_grams(
@@ -390,10 +407,11 @@ def take_excerpt(
     onsets, ends = [((score.notes[:, :2] @ x + turns)*scale).ravel() for x in ([1, 0], [1, 1])]
     notes = np.c_[onsets, ends.clip(None, secs), np.tile(score.notes[:, [2, 2, 3]], (len(turns), 1))]
     beats = np.c_[((grid[:, 0] + turns)*scale).ravel(), np.tile(grid[:, 1:], (len(turns), 1))]
-    notes, beats = notes[(onsets > -.001) & (onsets < secs - .05)], beats[(beats[:, 0] > -.001) & (beats[:, 0] < secs)]
+    notes = notes[(onsets > -.001) & (onsets < secs - .05)]
+    beats = beats[(beats[:, 0] > -.001) & (beats[:, 0] < secs)]
     on_downbeat = np.isin(notes[:, 0].round(3), beats[beats[:, 1] == 1, 0].round(3))
     notes[:, 3] = 84 + 10*on_downbeat
-    key = find_key(_region(score, bar), score.bars[bar, 4])
+    key = read_key(entry.said_key) or find_key(_region(score, bar), score.bars[bar, 4])
     return Piece(notes, beats, *key, '{:.0f}/{:.0f}'.format(*score.bars[bar, 2:4]), round(float(tempo), 2))
 
 # %% ../nbs/00c_compositions.ipynb #faf8436f
@@ -459,18 +477,19 @@ def accompany_tune(
     groups = _half_bars(piece.beats, secs)
     edges = np.array([group[0, 0] for group in groups] + [secs])
     degrees = find_chords(piece.notes, edges, piece.key, piece.mode).tolist()
-    pattern, drums = rng.choice(['oompah', 'pulse'] if dance else ['held', 'pulse', 'broken']), rng.integers(3)
+    pattern = rng.choice(['oompah', 'pulse'] if dance else ['held', 'pulse', 'broken'])
+    drums = int(rng.integers(3))
     rows = piece.notes.tolist()
     for group, degree in zip(groups, degrees):
         chord, root = [voice_chord(degree, piece.key, piece.mode, n, at) for n, at in ((3, 57), (1, 41))]
         rows += _strum(pattern, group, chord, root[0])
-        if dance: rows += _drum(int(drums), group)
+        if dance: rows += _drum(drums, group)
     return piece._replace(notes=np.array(sorted(map(tuple, rows))))
 
 # %% ../nbs/00c_compositions.ipynb #e5531073
 # General MIDI programs, from 0, that 'any' draws from
-PROGRAMS = (0, 4, 5, 6, 7, 11, 12, 16, 19, 20, 21, 22, 24, 25, 26, 27, 40, 41, 42, 45, 46, 48, 50, 52, 53, 56, 57,
-            60, 61, 64, 65, 66, 68, 70, 71, 72, 73, 74, 75, 79, 80, 81, 85, 88, 89, 104, 105, 107)
+PROGRAMS = (0, 4, 5, 6, 7, 11, 12, 16, 19, 20, 21, 22, 24, 25, 26, 27, 40, 41, 42, 45, 46, 48, 50, 52, 53,
+            56, 57, 60, 61, 64, 65, 66, 68, 70, 71, 72, 73, 74, 75, 79, 80, 81, 85, 88, 89, 104, 105, 107)
 _BACKING = (24, 25, 21, 0, 46), (32, 33, 42, 43)     # usual programs of chords and bass
 
 class Sound(NamedTuple):
@@ -537,7 +556,8 @@ def play_notes(
     _package('midirenderer')
     from midirenderer import render_wave_from
     try: stored = render_wave_from(_soundfont(soundfont), _midi_bytes(notes, sound, secs))
-    except RuntimeError as e: raise ValueError(f'{find_soundfont(soundfont)}: cannot be played ({e})') from None
+    except RuntimeError as e:
+        raise ValueError(f'{find_soundfont(soundfont)}: cannot be played ({e})') from None
     wav, rate = sf.read(BytesIO(stored), dtype='float32')
     n, fade = round(secs*SR), SR//5
     wav = soxr.resample(wav.mean(1), rate, SR)[:n]
@@ -582,7 +602,7 @@ def render_piece(
 
 # %% ../nbs/00c_compositions.ipynb #3d2ee44b
 def _choose(genres, n_pieces, seed, workers):
-    "Entries and scores, up to `n_pieces` a genre; one that cannot be used is named, and another takes its place."
+    "Entries and scores, up to `n_pieces` a genre; another takes the place of one that cannot be used."
     left, chosen = {}, {genre: [] for genre in genres}
     for genre in genres:
         entries = [entry for entry in catalogue() if entry.genre == genre]
@@ -609,7 +629,8 @@ def _set_settings(n_pieces, seed, instruments, accompany, genres, soundfont):
     genres = list(dict.fromkeys(genres or GENRES))
     wrong = ' '.join(genre for genre in genres if genre not in GENRES)
     if wrong: raise ValueError(f'genres {wrong}: not known; choose from {" ".join(GENRES)}')
-    if instruments not in ('any', 'usual'): raise ValueError(f'instruments {instruments!r}: choose from any, usual')
+    if instruments not in ('any', 'usual'):
+        raise ValueError(f'instruments {instruments!r}: choose from any, usual')
     if n_pieces is not None and n_pieces < 1: raise ValueError(f'{n_pieces=} must be 1 or more')
     font = find_soundfont(soundfont)
     return dict(version=_VERSION, genres=genres, n_pieces=n_pieces, seed=int(seed), instruments=instruments,
@@ -634,10 +655,12 @@ def _write_tables(folder, done, tunes, seed):
     table = pd.DataFrame([row for row, *_ in done])
     table.to_csv(folder/'factors.csv', index=False)
     units = pd.DataFrame(dict(track=table.path, label=table.genre, tune=tunes))
-    split_clips(units, by='tune', seed=seed)[['track', 'split', 'tune']].to_csv(folder/'splits.csv', index=False)
+    splits = split_clips(units, by='tune', seed=seed)
+    splits[['track', 'split', 'tune']].to_csv(folder/'splits.csv', index=False)
     for i, (name, columns) in enumerate(_COLUMNS.items(), 1):
         rows = pd.DataFrame(np.concatenate([each[i] for each in done]), columns=columns)
-        rows = rows.astype({column: 'int16' for column in columns if column not in ('onset', 'offset', 'time')})
+        whole = [column for column in columns if column not in ('onset', 'offset', 'time')]
+        rows = rows.astype(dict.fromkeys(whole, 'int16'))
         rows.insert(0, 'path', np.repeat(table.path, [len(each[i]) for each in done]).to_numpy())
         rows.to_parquet(folder/f'{name}.parquet')
 
@@ -656,10 +679,10 @@ def _write_set(folder, settings, workers):
 
 # %% ../nbs/00c_compositions.ipynb #685d8f86
 def write_compositions(
-    folder: str | Path | None = None,     # where to write; None: in the cache, under a name made of the settings
+    folder: str | Path | None = None,     # where to write; None: in the cache, named after the settings
     n_pieces: int | None = 100,           # of each genre, at most; None: all that there are
     seed: int = 0,                        # of the set: decides pieces, tempi, sounds and splits
-    instruments: str = 'any',             # 'any': drawn without regard to the genre; 'usual': as one would hear it
+    instruments: str = 'any',             # 'any': drawn without regard to genre; 'usual': as one expects
     accompany: bool = True,               # add chords, bass and drums to tunes of one part?
     genres: tuple | None = None,          # names of `GENRES`; None: all
     soundfont: str | Path | None = None,  # a SoundFont 2 file; None: that of pretty_midi
@@ -691,24 +714,25 @@ def load_compositions(
     workers: int | None = None,           # processes; 1: only this one, None: one per core
 ) -> Clips:                               # with the labels of `factors.csv` in its table
     "Render a set of pieces into the cache, once, and load it."
-    return load_clips(write_compositions(None, n_pieces, seed, instruments, accompany, genres, workers=workers))
+    folder = write_compositions(None, n_pieces, seed, instruments, accompany, genres, workers=workers)
+    return load_clips(folder)
 
 # %% ../nbs/00c_compositions.ipynb #9320678f
 def _of_clips(clips, name, first, last):
     "Rows of a table `name` from `first` to `last` inside each clip; times in s from the start of the clip."
     table = clips.table.reset_index(drop=True)
     roots = {path: Path(path).parents[1] for path in table.path.unique()}
-    tables = [pd.read_parquet(root/f'{name}.parquet').assign(root=root) for root in sorted(set(roots.values()))]
-    rows = pd.concat([rows.assign(path=[str(rows.root[0]/path) for path in rows.path]) for rows in tables])
+    tables = {root: pd.read_parquet(root/f'{name}.parquet') for root in sorted(set(roots.values()))}
+    for root, rows in tables.items(): rows['path'] = [str(root/path) for path in rows.path]
     places = pd.DataFrame(dict(path=table.path, clip=table.index, begin=table.start/SR))
-    rows = places.merge(rows.drop(columns='root'), on='path')
+    rows = places.merge(pd.concat(tables.values()), on='path')
     for column in {first, last}: rows[column] -= rows.begin
     inside = (rows[last] > -1e-6) & (rows[first] < CLIP_SAMPLES/SR - 1e-6)
     return rows[inside].drop(columns=['path', 'begin']).reset_index(drop=True)
 
 def clip_notes(
     clips: Clips,    # of a set of compositions
-) -> pd.DataFrame:   # `clip` (position in `clips`), onset, offset (s in the clip; < 0: before), pitch, velocity, part
+) -> pd.DataFrame:   # `clip` (position in `clips`), onset, offset (s; < 0: before it), pitch, velocity, part
     "List the notes that sound in each clip."
     notes = _of_clips(clips, 'notes', 'onset', 'offset')
     return notes[notes.offset > 1e-3].reset_index(drop=True)
@@ -716,7 +740,7 @@ def clip_notes(
 # %% ../nbs/00c_compositions.ipynb #383f83e8
 def clip_beats(
     clips: Clips,    # of a set of compositions
-) -> pd.DataFrame:   # `clip` (position in `clips`), time (s in the clip), position (1: downbeat), n_beats of the bar
+) -> pd.DataFrame:   # `clip` (position in `clips`), time (s), position (1: downbeat), n_beats (of the bar)
     "List the beats in each clip."
     return _of_clips(clips, 'beats', 'time', 'time')
 
