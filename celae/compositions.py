@@ -129,12 +129,22 @@ def _list_works(root, genre, pattern, composer, title='{0.stem}'):
             yield Entry(genre, file, 0, i, title.format(path, path.parent), composer, file, '')
 
 # %% ../nbs/00c_compositions.ipynb #8b1ad4c4
+def _name_hymns(entries):
+    "Chorales with the title of their hymn, which is their work."
+    from music21.corpus.chorales import ChoraleListRKBWV
+    hymns = ChoraleListRKBWV().byBWV
+    for entry in entries:
+        hymn = hymns.get(entry.title.removeprefix('bwv'), {}).get('title', '')
+        work = ' '.join(re.findall(r'\w+', hymn.lower()))
+        yield entry._replace(title=f'{entry.title}, {hymn}', work=work) if hymn else entry
+
+# %% ../nbs/00c_compositions.ipynb #7657b1ce
 @lru_cache
 def catalogue() -> tuple:  # of `Entry`, in a fixed order
     "List the pieces of all genres, from file names and headers; nothing is parsed."
     root, found = _package('music21')/'corpus', []
     for collection in ('airdsAirs', 'oneills1850', 'ryansMammoth'): found += _list_tunes(root, collection)
-    found += _list_works(root, 'chorales', 'bach/*.mxl', 'J. S. Bach')
+    found += _name_hymns(_list_works(root, 'chorales', 'bach/*.mxl', 'J. S. Bach'))
     found += _list_masses(root)
     found += _list_works(root, 'trecento', 'trecento/*.xml', 'Trecento')
     found += _list_works(root, 'madrigals', 'monteverdi/*.mxl', 'Monteverdi')
