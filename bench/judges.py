@@ -2,8 +2,8 @@
 
     python bench/judges.py data/albums --out runs/judges          (a quarter of an hour on one thread; goes on where it was interrupted)
 
-The network is VibeNet's (GPL-3, `pip install vibenet`, weights inside): an EfficientNet-B0 that predicts energy, valence and five more of music from FMA.
-It is a development dependency: celae never imports it. Reference: clips of the eight albums that the prior has learned from; sets: as many clips of each
+The network is VibeNet's (GPL-3, `pip install --no-deps vibenet pydub`, weights inside): an EfficientNet-B0 that predicts energy, valence and five more of music from FMA.
+It is no dependency, since it pins an old typer, and celae never imports it. Reference: clips of the eight albums that the prior has learned from; sets: as many clips of each
 album as the held-out ones, which are of different tracks. Noise, single albums and the held-out clips calibrate the scale.
 """
 import argparse
