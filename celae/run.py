@@ -202,7 +202,7 @@ def load_latents(
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile):
         raise ValueError(f'{path}: damaged; it does not hold the latents of a run') from None
     if not all(np.isfinite(x).all() for x in arrays.values()): raise ValueError(f'{path} contains NaN or Inf')
-    return Latent(**{key: torch.from_numpy(array) for key, array in arrays.items()})
+    return Latent(**{key: torch.from_numpy(array.copy()) for key, array in arrays.items()})
 
 # %% ../nbs/05_run.ipynb #528206f1
 def save_figure(
