@@ -1,7 +1,7 @@
 """The study of 2024 on real compositions, where genre is in the notes: rendered as one would hear them, and with instruments that tell nothing.
 
     python bench/compositions.py --out runs/compositions                     (twenty minutes on one thread; goes on where it was interrupted)
-    python bench/compositions.py --out runs/compositions --silu-steps 100    the models of 2024 too, trained on the training split (ten minutes more)
+    python bench/compositions.py --out runs/compositions --silu-steps 60     the models of 2024 too, trained on the training split (ten minutes more)
 
 Clips of one piece, and of its variants, are never on both sides. Frames are probed on the pieces that are not 'train'; genres and factors in five folds.
 """
@@ -226,6 +226,11 @@ def confusion(x, clips):
     return pd.crosstab(judged.label, judged.predicted, normalize='index').round(3).to_dict('index')
 
 
+def tempo_alone(table):
+    "Genre by the true tempo and nothing else, in twenty classes of it."
+    return probe(pd.get_dummies(pd.qcut(table.tempo_bpm, 20)).to_numpy(np.float32), table.label, table.tune).scores
+
+
 def tune_table(vectors, clips):
     "Genre of tunes alone by a linear probe."
     mine = clips.labels.isin(TUNES).to_numpy()
@@ -268,7 +273,7 @@ def study(clips, out, silu):
         tunes=tune_table(vectors, clips), confusion={name: confusion(vectors[name], clips) for name in ('z, musical', 'MFCC + chroma', 'the notes themselves')},
         pca=dict(label=clips.labels[once].tolist(), **{name: project2(vectors[name])[0][once].round(2).tolist() for name in ('z, musical', 'MFCC + chroma')}),
         factors=factor_table(vectors, clips), notes=note_table(frames, clips, train), beats=beat_table(frames, clips, train))
-    return dict(n_clips=len(clips), n_pieces=table.track.nunique(), n_groups=table.tune.nunique(), n_judged=table.track[~train].nunique(),
+    return dict(tempo=tempo_alone(table), n_clips=len(clips), n_pieces=table.track.nunique(), n_groups=table.tune.nunique(), n_judged=table.track[~train].nunique(),
                 pieces=table.groupby('label').track.nunique().to_dict(), **kept_tables(out/f'{which}-genre-{len(silu)}.json', genre), **kept_tables(out/f'{which}-rest.json', rest))
 
 
