@@ -6,7 +6,8 @@ The network is VibeNet's (GPL-3, `pip install --no-deps vibenet pydub`, weights 
 It is no dependency, since it pins an old typer, and celae never imports it. Reference: clips of the eight albums that the prior has learned from; sets: as many clips of each
 album as the held-out ones, which are of different tracks. Noise, single albums and the held-out clips calibrate the scale.
 Of the network's 1 280 numbers all but some thirty rest, and move together in a few clips only, which then decide every distance: so 24 are kept, by the
-network's own weights. How many, and their logarithm, was chosen by this calibration (noise, sizes of the codec), before it was used for anything else.
+network's own weights. How many, and their logarithm, was chosen with all of these rows in view, for the sake of the calibration: other choices (the layer
+after it, more numbers) order noise and sizes alike, and differ on what is generated or drawn by chance.
 """
 import argparse
 from functools import lru_cache
