@@ -28,8 +28,8 @@ import soundfile as sf
 import soxr
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
-from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, load_clips, log, progress, safe_level,
-                        split_clips, write_audio)
+from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, load_clips, log,
+                        progress, safe_level, split_clips, write_audio)
 from .music import KEYS, voice_chord
 
 # %% ../nbs/00c_compositions.ipynb #46225f8e
