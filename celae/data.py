@@ -661,6 +661,7 @@ def _left_out(f):
     ending = f.suffix.lower()
     if ending in OTHER_TYPES and not f.is_dir():
         return f'convert it first, for example: ffmpeg -i in{ending} out.flac'
+    if ending != ending.strip() in AUDIO_TYPES: return 'its name ends with a space, rename it'
     if ending not in AUDIO_TYPES: return None
     if not _is_text(f): return 'its name is not valid text, rename it'
     return '' if os.path.isfile(f) else 'it is not a file'
