@@ -10,15 +10,11 @@ __all__ = ['GENRES', 'SECS', 'MELODY', 'CHORDS', 'BASS', 'DRUMS', 'PROGRAMS', 'G
            'clip_notes', 'clip_beats', 'note_roll']
 
 # %% ../nbs/00c_compositions.ipynb #0041237f
-import json, os, re, shutil, warnings
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import json, re, warnings
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -30,7 +26,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, load_clips, log,
                         progress, safe_level, split_clips, write_audio)
-from .music import KEYS, voice_chord
+from .music import KEYS, atomic_folder, map_jobs, voice_chord
 
 # %% ../nbs/00c_compositions.ipynb #46225f8e
 @dataclass(frozen=True)
@@ -222,18 +218,6 @@ def parse_score(
         return Score(*map(np.zeros, ((0, 4), (0, 5), 0)), '', 0., reason)
 
 # %% ../nbs/00c_compositions.ipynb #df4e207a
-def _map(function, jobs, title, workers):
-    "Results of a function of this module, in order, from `workers` processes."
-    if workers is None: workers = min(os.cpu_count() or 1, 16, len(jobs)//8)
-    if workers > 1 and jobs:
-        try:
-            with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
-                function = getattr(import_module('celae.compositions'), function.__name__)
-                yield from progress(pool.map(function, jobs, chunksize=2), title, len(jobs))
-                return
-        except BrokenProcessPool: log.warning('no worker processes could be started; continuing in this one')
-    yield from map(function, progress(jobs, title))
-
 def _parse(entry): return tuple(parse_score(Entry(*entry)))   # plain tuples pass between processes
 
 # %% ../nbs/00c_compositions.ipynb #f8cf9f8b
@@ -267,7 +251,8 @@ def read_scores(
         known = {genre: _read_scores(path) for genre, path in files.items()}
         new = {e.score: e for e in sorted(entries, key=lambda e: e.genre) if e.score not in known[e.genre]}
         jobs, last = [tuple(entry) for entry in new.values()], None
-        done = _map(_parse, jobs, f'parsing {len(jobs)} scores', workers)
+        title = f'parsing {len(jobs)} scores'
+        done = map_jobs(_parse, 'celae.compositions', jobs, title, workers, least=8)
         for entry, score in zip(new.values(), done):
             if last not in (None, entry.genre): _write_scores(files[last], known[last])   # genre by genre
             known[entry.genre][entry.score], last = Score(*score), entry.genre
@@ -652,11 +637,6 @@ def _set_name(settings):
     return 'compositions-{}x{n_pieces}-{instruments}-seed{seed}-{:08x}'.format(
         len(settings['genres']), crc32(json.dumps(kept).encode()), **settings)
 
-def _holds(folder, settings):
-    "Does the folder hold the complete set with these settings?"
-    path = folder/'settings.json'
-    return path.exists() and json.loads(path.read_text(encoding='utf-8')) == settings
-
 # %% ../nbs/00c_compositions.ipynb #e2e4caa0
 _COLUMNS = dict(notes=['onset', 'offset', 'pitch', 'velocity', 'part'], beats=['time', 'position', 'n_beats'])
 
@@ -675,7 +655,7 @@ def _write_tables(folder, done, tunes, seed):
         rows.to_parquet(folder/f'{name}.parquet')
 
 def _write_set(folder, settings, workers):
-    "Render all pieces of a set, and write its tables and settings."
+    "Render all pieces of a set, and write its tables."
     chosen, jobs = _choose(settings['genres'], settings['n_pieces'], settings['seed'], workers), []
     for i, (entry, score) in enumerate(chosen):
         i -= next(j for j, (other, _) in enumerate(chosen) if other.genre == entry.genre)
@@ -683,9 +663,9 @@ def _write_set(folder, settings, workers):
         jobs.append((str(folder), path, tuple(entry), tuple(score), settings))
     grams = [melody_grams(score, GENRES[entry.genre].cut) for entry, score in chosen]
     tunes = same_tunes(grams, [entry.work for entry, _ in chosen])
-    done = list(_map(render_piece, jobs, f'rendering {len(jobs)} pieces', workers))
+    title = f'rendering {len(jobs)} pieces'
+    done = list(map_jobs(render_piece, 'celae.compositions', jobs, title, workers, least=8))
     _write_tables(folder, done, tunes, settings['seed'])
-    (folder/'settings.json').write_text(json.dumps(settings), encoding='utf-8')
 
 # %% ../nbs/00c_compositions.ipynb #685d8f86
 def write_compositions(
@@ -701,18 +681,7 @@ def write_compositions(
     "Render a set of pieces with tables of labels, splits, notes and beats, or find it already rendered."
     settings = _set_settings(n_pieces, seed, instruments, accompany, genres, soundfont)
     folder = Path(folder or cache_folder()/_set_name(settings))
-    if _holds(folder, settings): return folder
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f'{folder} holds something else; choose a new folder or remove it')
-    part = folder.with_name(f'.{folder.name}-{os.getpid()}')
-    try:
-        _write_set(part, settings, workers)
-        if folder.exists(): folder.rmdir()
-        part.rename(folder)
-    except OSError:
-        if not _holds(folder, settings): raise  # else another process was faster, with the same result
-    finally: shutil.rmtree(part, ignore_errors=True)
-    return folder
+    return atomic_folder(folder, settings, lambda part: _write_set(part, settings, workers))
 
 # %% ../nbs/00c_compositions.ipynb #6a33985b
 def load_compositions(

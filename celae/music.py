@@ -6,7 +6,8 @@
 __all__ = ['METHODS', 'INSTRUMENTS', 'DRUMS', 'KITS', 'PATTERNS', 'PARTS', 'KEYS', 'SCALES', 'METRES', 'RECIPES', 'STYLES',
            'CHOICES', 'Patch', 'turns', 'additive', 'fm', 'subtractive', 'pluck', 'pad', 'midi2hz', 'play_note', 'Drum',
            'drum_hit', 'read_pattern', 'scale_midi', 'voice_chord', 'Recipe', 'draw_factors', 'chord_plan', 'step2secs',
-           'Note', 'compose', 'render_part', 'mix', 'render_track', 'track_seed', 'render_file', 'builtin_music']
+           'Note', 'compose', 'render_part', 'mix', 'render_track', 'track_seed', 'render_file', 'map_jobs',
+           'atomic_folder', 'builtin_music']
 
 # %% ../nbs/00b_music.ipynb #26a71926
 import csv, json, os, re, shutil
@@ -592,24 +593,54 @@ def render_file(
     return {'path': path} | factors
 
 # %% ../nbs/00b_music.ipynb #5ebbad94
-def _render_all(jobs, workers):
-    "Rows of all jobs, from `workers` processes."
-    if workers is None: workers = min(os.cpu_count() or 1, 16, len(jobs)//16)
-    title = f'composing {len(jobs)} tracks'
-    if workers > 1:
+def map_jobs(
+    function,                    # to call with each job
+    module: str,                 # in which workers find it by its name
+    jobs: list,                  # picklable
+    title: str,                  # words before the progress bar
+    workers: int | None = None,  # processes; 1: only this one, None: one per core
+    least: int = 16,             # jobs for which it is worth to start a process
+):                               # results in the order of the jobs, one by one
+    "Spread the calls of a function over processes."
+    n_done = 0
+    if workers is None: workers = min(os.cpu_count() or 1, 16, len(jobs)//least)
+    if workers > 1 and jobs:
         try:
             with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
-                rows = pool.map(import_module('celae.music').render_file, jobs, chunksize=4)
-                return list(progress(rows, title, len(jobs)))
+                there = getattr(import_module(module), function.__name__)
+                for result in progress(pool.map(there, jobs, chunksize=2), title, len(jobs)):
+                    n_done += 1
+                    yield result
         except BrokenProcessPool: log.warning('no worker processes could be started; continuing in this one')
-    return [render_file(job) for job in progress(jobs, title)]
+    if n_done < len(jobs): yield from map(function, progress(jobs[n_done:], title))
 
+# %% ../nbs/00b_music.ipynb #531e8f82
 def _holds(folder, settings):
     "Does the folder hold the complete set with these settings?"
     path = folder/'settings.json'
     return path.exists() and json.loads(path.read_text(encoding='utf-8')) == settings
 
-# %% ../nbs/00b_music.ipynb #e66455c5
+def atomic_folder(
+    folder: Path,    # where the set is to be
+    settings: dict,  # all that it is made from; written to settings.json
+    write,           # function of a folder, that makes the set there
+) -> Path:           # the folder
+    "Make a set of files whole or not at all, or find it already made."
+    if _holds(folder, settings): return folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f'{folder} holds something else; choose a new folder or remove it')
+    part = folder.with_name(f'.{folder.name}-{os.getpid()}')
+    try:
+        write(part)
+        (part/'settings.json').write_text(json.dumps(settings), encoding='utf-8')
+        if folder.exists(): folder.rmdir()
+        part.rename(folder)
+    except OSError:
+        if not _holds(folder, settings): raise  # else another process was faster, with the same result
+    finally: shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+# %% ../nbs/00b_music.ipynb #df40936f
 _VERSION = 1  # goes up when the same seed gives different music
 
 def _set_settings(styles, tracks_per_style, secs, seed):
@@ -626,14 +657,14 @@ def _set_name(settings):
     return 'builtin-{}x{tracks_per_style}-{secs:g}s-seed{seed}-{:08x}'.format(n_styles, crc, **settings)
 
 def _write_set(folder, settings, workers):
-    "Render all tracks of a set, and write its table and settings."
+    "Render all tracks of a set, and write its table."
     tracks = [(style, i) for style in settings['styles'] for i in range(settings['tracks_per_style'])]
-    rows = _render_all([(folder, *track, settings['seed'], settings['secs']) for track in tracks], workers)
+    jobs = [(folder, *track, settings['seed'], settings['secs']) for track in tracks]
+    rows = list(map_jobs(render_file, 'celae.music', jobs, f'composing {len(jobs)} tracks', workers))
     with open(folder/'factors.csv', 'w', newline='', encoding='utf-8') as file:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-    (folder/'settings.json').write_text(json.dumps(settings), encoding='utf-8')
 
 # %% ../nbs/00b_music.ipynb #0bc2727b
 def builtin_music(
@@ -647,15 +678,4 @@ def builtin_music(
     "Render a set of tracks with a table of their factors, or find it already rendered."
     settings = _set_settings(styles, tracks_per_style, secs, seed)
     folder = Path(folder or cache_folder()/_set_name(settings))
-    if _holds(folder, settings): return folder
-    if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f'{folder} holds something else; choose a new folder or remove it')
-    part = folder.with_name(f'.{folder.name}-{os.getpid()}')
-    try:
-        _write_set(part, settings, workers)
-        if folder.exists(): folder.rmdir()
-        part.rename(folder)
-    except OSError:
-        if not _holds(folder, settings): raise  # else another process was faster, with the same result
-    finally: shutil.rmtree(part, ignore_errors=True)
-    return folder
+    return atomic_folder(folder, settings, lambda part: _write_set(part, settings, workers))
