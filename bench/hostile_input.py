@@ -582,9 +582,9 @@ def argument_jobs():
             ' '.join(map(str, args))[:60], build, check, cpu))
     big, huge = 10**9, 10**30
     for option, values in {'--gain': ('nan', 'inf', '-inf', '1e38', '-1e38', '1e300', 'x', ''),
-                           '--noise': ('inf', 'nan', '1e38', '-1'), '--smooth': (big, huge, 0, -1),
+                           '--noise': ('inf', 'nan', '1e38', '-1'), '--smooth': (big, huge, -1),
                            '--shuffle': (big, huge, -1),
-                           '--freeze': (big, huge, -2), '--freeze-loop': (big, 0), '--mask': (big, huge, -1),
+                           '--freeze': (big, huge, -2), '--freeze-loop': (big, -1), '--mask': (big, huge, -1),
                            '--transpose': (84, -200, big, huge), '--seed': (-1, 2**40, 2**70, huge),
                            '--model': ('', '..', '/', 'nothing', '/dev/null')}.items():
         for value in values: add('edit', [option, value], lambda root, option=option, value=value: ['edit',

@@ -3,7 +3,7 @@
 >>> import celae
 >>> latent = celae.encode('song.mp3')                       # all that celae keeps of the sound
 >>> wav = celae.decode(latent)                              # and back: a tensor (b, 1, t) at 22 050 Hz
->>> lower = celae.edit('song.mp3', transpose=-3, smooth=4)  # an array (c, t)
+>>> lower = celae.edit('song.mp3', transpose=-3, smooth=.4) # an array (c, t)
 
 `embed` gives vectors for scikit-learn, `generate` makes new music, `edits` holds all edits. The modules behind these
 names, one a page of the documentation, are imported when they are first needed: `import celae` itself costs nothing.

@@ -150,11 +150,12 @@ def edit(
     seed: int = 0,          # of noise and shuffling
     model: str | Path | Codec | None = None,  # a codec, or a model folder; None: the model that ships
     stereo: bool = False,   # keep the channels apart? (False: mix them to one)
-    **options,              # of `edit_options`, such as transpose=-3, smooth=4 or freeze=20, freeze_loop=4
+    **options,              # of `edit_options`, lengths in seconds: transpose=-3, smooth=.4, freeze=2
 ) -> np.ndarray:            # sound (c, t) at 22 050 Hz
     "Encode, edit and decode."
-    change = make_edit({name.replace('_', '-'): value for name, value in options.items()}, seed)
     codec = codec_at(model, 'musical')
+    frame = codec.frame or CLIP_SAMPLES / codec.values_per_clip
+    change = make_edit({name.replace('_', '-'): value for name, value in options.items()}, seed, frame)
     latent, n_samples = _encode(sound, sr, codec, stereo)
     return _decoded(codec, change(latent, codec), n_samples)
 

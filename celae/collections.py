@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from math import inf
 from pathlib import Path
+from urllib.parse import urlsplit
 import pandas as pd
 from .data import GTZAN_LABELS, AudioError, atomic_write, cache_folder, log, open_audio, progress
 
@@ -71,13 +72,19 @@ def _fetch(url, part, most, patience, slowest=1000):
     finally: stop.set()
     if failed: raise failed[0]
 
+def _in_short(url, e):
+    "A reason in a few words; that of a failed connection is a paragraph."
+    from requests import ConnectionError as Unreachable
+    if isinstance(e, Unreachable): return f'no connection to {urlsplit(url).netloc}'
+    return f'{url}: {str(e).splitlines()[0] if str(e) else type(e).__name__}'
+
 def _attempt(url, path, tries, **limits):
     "Try one source until `path` is complete; the reasons why it is not."
     part, reasons = path.with_name(f'.{hashlib.sha256(url.encode()).hexdigest()[:8]}-{path.name}'), []
     for _ in range(tries):
         try: _fetch(url, part, **limits)
         except (OSError, DownloadError) as e:
-            reasons.append(f'{url}: {str(e).splitlines()[0] if str(e) else type(e).__name__}')
+            reasons.append(_in_short(url, e))
             if not isinstance(e, DownloadError): continue
             part.unlink(missing_ok=True)                             # too large once, too large again
         else:

@@ -26,6 +26,7 @@ class Parameter:
     high: float       # greatest value
     help: str         # a line for the command and the playground
     slider: float | None = None   # greatest value of a slider; None: `high`
+    unit: str = ''    # words of `help` that the command says as seconds, of a length in frames
 
 def parameter(
     default: float,   # an int for whole numbers
@@ -33,13 +34,16 @@ def parameter(
     high: float,      # greatest value
     help: str,        # a line for the command and the playground
     slider: float | None = None,  # greatest value of a slider; None: `high`
+    unit: str = '',   # words of `help` that the command says as seconds, of a length in frames
 ):                    # the field of a dataclass
     "Declare a parameter of an edit."
-    return field(default=default, metadata=dict(parameter=Parameter(default, low, high, help, slider)))
+    return field(default=default, metadata=dict(parameter=Parameter(default, low, high, help, slider, unit)))
 
 # %% ../nbs/04a_edits.ipynb #d2d4eee9
 class Edit:
     "A change of a latent; `a >> b` applies `a` first, then `b`."
+    keeps_place = True   # does each tone stay at its time and pitch?
+
     def __post_init__(self):
         for name, p in self.parameters().items():
             label, whole = f'{type(self).__name__}.{name}', isinstance(p.default, int)
@@ -71,6 +75,9 @@ class Edit:
 class Chain(Edit):
     "One edit after another."
     edits: tuple  # first to last
+
+    @property
+    def keeps_place(self): return all(edit.keeps_place for edit in self.edits)
 
     def __call__(self, latent, codec=None):
         for edit in self.edits: latent = edit(latent, codec)
@@ -110,7 +117,7 @@ class Noise(Edit):
 @dataclass(frozen=True)
 class Smooth(Edit):
     "Pool the latent over time."
-    n_frames: int = parameter(1, 1, 1024, 'average over this many frames of 93 ms', slider=16)
+    n_frames: int = parameter(1, 1, 1024, 'average over this many frames of 93 ms', 16, 'frames of 93 ms')
     kind: str = 'average'   # or 'max'
 
     def change(self, z, codec=None):
@@ -123,7 +130,8 @@ class Smooth(Edit):
 @dataclass(frozen=True)
 class Transpose(Edit):
     "Move all tones up or down."
-    semitones: int = parameter(0, -24, 24, 'move all tones by this many semitones; below 0 down', slider=12)
+    semitones: int = parameter(0, -12, 12, 'move all tones by this many semitones; below 0 down')
+    keeps_place = False
 
     def change(self, z, codec=None):
         if not hasattr(codec, 'transpose'):
@@ -180,7 +188,7 @@ def principal_directions(
 @dataclass(frozen=True)
 class Mask(Edit):
     "Silence channels."
-    last: int = parameter(0, 0, 1024, 'silence this many of the last channels', slider=47)
+    last: int = parameter(0, 0, 64, 'silence this many of the last channels', slider=47)
     channels: tuple = ()   # numbers of further channels
 
     def change(self, z, codec=None):
@@ -194,7 +202,8 @@ class Mask(Edit):
 @dataclass(frozen=True)
 class Shuffle(Edit):
     "Shuffle segments of the latent."
-    n_frames: int = parameter(0, 0, 100_000, 'shuffle segments of this many frames', slider=16)
+    n_frames: int = parameter(0, 0, 100_000, 'shuffle segments of this many frames', 16, 'frames')
+    keeps_place = False
     seed: int = 0       # the same seed shuffles alike
 
     def change(self, z, codec=None):
@@ -206,8 +215,9 @@ class Shuffle(Edit):
 @dataclass(frozen=True)
 class Freeze(Edit):
     "Hold the latent from one moment on, or repeat a few frames of it."
-    start: int = parameter(-1, -1, 10_000_000, 'stand still from this frame on; -1: not', slider=53)
-    loop: int = parameter(1, 1, 100_000, 'frames that are repeated when frozen', slider=16)
+    start: int = parameter(-1, -1, 10_000_000, 'stand still after this many frames; -1: not', 53, 'frames')
+    loop: int = parameter(1, 1, 100_000, 'frames that are repeated when frozen', 16, 'frames')
+    keeps_place = False
 
     def change(self, z, codec=None):
         if self.start < 0: return z
@@ -356,8 +366,12 @@ def edit_options() -> dict:   # option -> `Parameter`
 def make_edit(
     values: dict,     # option, as in `edit_options` -> value; all others have their defaults
     seed: int = 0,    # of noise and shuffling
+    frame: float | None = None,   # samples in a frame of z, where lengths are in seconds; None: in frames
 ) -> Edit:            # the edits that change something, chained
     "Make one edit from the options of a command or the sliders of a panel."
+    def length(p, secs): return max(p.low, round(secs * SR / frame)) if secs >= 0 else p.low
+    known = edit_options() if frame else {}
+    values = values | {key: length(known[key], value) for key, value in values.items() if key in known and known[key].unit}
     unknown = values.keys() - edit_options().keys()
     if unknown: raise ValueError(f'unknown edit {min(unknown)!r}; choose from {", ".join(edit_options())}')
     edits = []

@@ -19,7 +19,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, TensorDataset
 from .autoencoder import MusicAutoencoder
-from .data import SR, AudioError, Clips, read_audio, safe_level, table_hash
+from .data import SR, AudioError, Clips, read_audio, safe_level, set_loudness, table_hash
 from .models import ConvNeXtBlock, Latent, check_number, model_folder, model_hash, read_model
 from .streams import decode_blocks
 from .training import TrainConfig, fit
@@ -278,8 +278,8 @@ def fitting_codec(
 
 # %% ../nbs/04_generation.ipynb #27b8e74e
 def _decode_whole(model, latent, n_samples):
-    "Sound (1, t) that a file can hold."
-    return safe_level(np.concatenate(list(decode_blocks(model, latent, n_samples)), 1))
+    "Sound (c, t), at any level."
+    return np.concatenate(list(decode_blocks(model, latent, n_samples)), 1)
 
 @torch.no_grad()
 def generate(
@@ -289,10 +289,11 @@ def generate(
     secs: float = 20.,          # length, up to an hour
     seed: int = 0,              # the same seed makes the same music
     guidance: float = 3.,       # how much the label counts
-) -> np.ndarray:                # sound (1, t) at 22 050 Hz
+) -> np.ndarray:                # sound (1, t) at 22 050 Hz, -16 LUFS or as loud as its peaks allow
     "Make new music."
     model, n_samples = fitting_codec(prior, model), round(check_number('secs', secs, .1, 3600) * SR)
-    return _decode_whole(model, prior.sample(label, 1, model.n_frames(n_samples), seed, guidance), n_samples)
+    latent = prior.sample(label, 1, model.n_frames(n_samples), seed, guidance)
+    return set_loudness(_decode_whole(model, latent, n_samples))
 
 # %% ../nbs/04_generation.ipynb #d845a1cd
 def continue_clip(
@@ -346,15 +347,19 @@ def vary_file(
     strength: float = 0.,        # how much to change of it, see `vary`
     label: str | None = None,    # one of `prior.labels`; None: any
     seed: int = 0,               # the same seed makes the same sound
-) -> np.ndarray:                 # sound (1, t) at 22 050 Hz
+    stereo: bool = False,        # keep the channels apart? Each begins from the same noise
+) -> np.ndarray:                 # sound (c, t) at 22 050 Hz
     "Vary a file, continue it, or both."
     model = fitting_codec(prior, model)
     check_number('secs', secs, 0, 3600)
     check_number('strength', strength, 0, 1)
-    wav = read_audio(path, n_samples=60 * SR)
+    wav = read_audio(path, stereo=stereo, n_samples=60 * SR)
     if wav.shape[1] < SR // 2: raise AudioError(f'{path}: shorter than half a second')
-    latent, n_samples = model.encode(torch.from_numpy(wav)[None]), wav.shape[1] + round(secs * SR)
-    if strength: latent = vary(prior, latent, strength, label, seed)
+    latent, n_samples = model.encode(torch.from_numpy(wav)[:, None]), wav.shape[1] + round(secs * SR)
     n_new = model.n_frames(n_samples) - latent.z.shape[2]
-    if n_new: latent = continue_clip(prior, latent, n_new, label, seed)
-    return _decode_whole(model, latent, n_samples)
+    def changed(row):
+        if strength: row = vary(prior, row, strength, label, seed)
+        return continue_clip(prior, row, n_new, label, seed) if n_new else row
+    rows = [changed(Latent(*row)) for row in zip(latent.z.split(1), latent.level.split(1))]
+    latent = Latent(torch.cat([row.z for row in rows]), torch.cat([row.level for row in rows]))
+    return safe_level(_decode_whole(model, latent, n_samples))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SparseSpectrum', 'Latent', 'Codec', 'log_rms', 'Resampling', 'CELAutoencoder', 'CELAutoencoderLeakyReLU',
-           'CELAutoencoderSiLU', 'ConvNeXtBlock', 'save_model', 'check_number', 'open_tensors', 'tensor_shapes',
-           'read_model', 'model_folder', 'model_hash']
+           'CELAutoencoderSiLU', 'ConvNeXtBlock', 'model_card', 'save_model', 'check_number', 'open_tensors',
+           'tensor_shapes', 'read_model', 'model_folder', 'model_hash']
 
 # %% ../nbs/01_models.ipynb #cd480351
 import hashlib
@@ -237,6 +237,19 @@ class ConvNeXtBlock(nn.Module):
         return x + rearrange(h, 'b n w -> b w n')
 
 # %% ../nbs/01_models.ipynb #3c480d96
+def model_card(
+    model: nn.Module,  # with `config`
+    about=(),          # further lines, such as what it has learned from
+) -> str:              # Markdown
+    "What can be said of a model from itself, and nothing that is not known."
+    from celae import __version__
+    kind, n = type(model).__name__, sum(weights.numel() for weights in model.state_dict().values())
+    settings = ', '.join(f'{key} {value}' for key, value in model.config.items())
+    head = '---\nlibrary_name: celae\ntags: [celae, music, audio]\n---\n'
+    lines = [f'`{kind}` of celae {__version__}, {n:,} numbers. Settings: {settings}.', *about,
+             "To load it: `celae.load_model('FOLDER')`."]
+    return head + f'# {kind}\n\n' + ''.join(f'- {line}\n' for line in lines)
+
 def save_model(
     model: nn.Module,    # with `config`, the arguments that it was made with
     folder: str | Path,  # where to write config.json and model.safetensors
@@ -247,6 +260,7 @@ def save_model(
     with TemporaryDirectory(dir=folder, prefix='.') as part:
         try: model.save_pretrained(part, config=dict(model=type(model).__name__, **model.config))
         except SafetensorError as e: raise OSError(f'{folder}: the model cannot be written ({e})') from None
+        (Path(part)/'README.md').write_text(model_card(model), 'utf-8')      # in place of an empty form
         for file in sorted(Path(part).iterdir()): os.replace(file, folder/file.name)   # the weights come last
     return folder
 

@@ -21,8 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 from .autoencoder import MusicAutoencoder, Size
-from .data import (AUDIO_OUT, CLIP_SAMPLES, RATES, SR, AudioError, atomic_write, output_path, progress,
-                        read_blocks, write_blocks)
+from .data import (AUDIO_OUT, CLIP_SAMPLES, RATES, SR, Air, AudioError, SoundFormat, atomic_write,
+                        output_path, progress, read_blocks, write_blocks)
+from .files import format_from_json, format_to_json
 from .models import Codec, Latent, SparseSpectrum, check_number, model_hash, open_tensors, tensor_shapes
 from .references import mdct_frames
 
@@ -57,6 +58,8 @@ def _chunks(codec, n_samples, secs):
     chunk = codec.span * max(1, round(secs * SR / codec.frame / codec.span))
     return chunk, range(0, max(1, ceil(n_samples / codec.frame)), chunk)
 
+_UNIT = dict(unit=' min')            # a chunk of a minute is a step of a bar
+
 @torch.no_grad()
 def encode_file(
     codec: Codec,             # any; one that has no frames is given the whole sound at once
@@ -73,7 +76,7 @@ def encode_file(
     def sample(frame): return min(n_samples, _sample(codec, max(0, frame)))
     ranges, pieces = [(sample(start - margin), sample(start + chunk + margin)) for start in starts], []
     steps = zip(starts, _pieces(blocks, ranges))
-    for start, wav in progress(steps, f'encoding {Path(path).name}', len(starts)):
+    for start, wav in progress(steps, f'encoding {Path(path).name}', len(starts), **_UNIT):
         skip = min(start, margin)
         pieces.append(codec.encode(wav, level).cut(skip, None if start == starts[-1] else skip + chunk))
     return Latent.join(pieces), n_samples
@@ -85,7 +88,7 @@ def _decoded(codec, latent, n_samples, chunk_secs, title):
         yield codec.decode(latent, n_samples)
         return
     chunk, starts = _chunks(codec, n_samples, chunk_secs)
-    for start in progress(starts, title):
+    for start in progress(starts, title, **_UNIT):
         first, last = max(0, start - codec.reach), start + chunk + codec.reach + bool(codec.reach)
         begin, end, piece = _sample(codec, first), _sample(codec, start + chunk), latent.cut(first, last)
         length = n_samples - begin if last >= latent.z.shape[2] else codec.max_samples(piece.z.shape[2])
@@ -109,18 +112,23 @@ def write_decoded(
     path: str | Path,     # file to write; its ending decides
     codec: Codec,         # that made the latent
     latent: Latent,       # from `encode_file`, edited or not
-    n_samples: int,       # length of the sound
+    n_samples: int,       # length of the sound at 22 050 Hz
     rate: int | None = None,  # of the file, in Hz; None: 22 050, of opus 48 000
     headroom_db: float = 1.,  # how far the highest peak stays under full scale
+    like: SoundFormat | None = None,  # channels and tags of the file, and its rate if there is no `rate`
+    air: Air | None = None,   # of the file that was encoded: what lies above 11 kHz is put back
 ) -> Path:                # the file
     "Decode a latent to a file; turned down as a whole where its peaks would clip."
     output_path(path, overwrite=True, endings=AUDIO_OUT)
     if rate is not None: check_number(f'{path}: the rate', rate, *RATES, whole=True)
-    def blocks(title): return decode_blocks(codec, latent, n_samples, title=title)
-    try: peak = max(float(abs(wav).max()) for wav in blocks('finding the peak'))
+    def blocks(title):
+        decoded = decode_blocks(codec, latent, n_samples, title=title)
+        return air.add(decoded) if air else decoded
+    try: peak = max(float(abs(wav).max(initial=0)) for wav in blocks('finding the peak'))
     except ValueError as e: raise ValueError(f'{path}: not written; {e}') from None
     gain = min(1., 10**(-headroom_db / 20) / max(peak, 1e-9))
-    return write_blocks(path, (wav * gain for wav in blocks(f'writing {Path(path).name}')), rate=rate)
+    own, made = air.format.rate if air else SR, (wav * gain for wav in blocks(f'writing {Path(path).name}'))
+    return write_blocks(path, made, own, rate or (None if like else SR), like)
 
 # %% ../nbs/01d_streams.ipynb #2fc6fc36
 def pack_places(
@@ -178,6 +186,15 @@ def _checksum(tensors, header):
     parts = [k.encode() + v.numpy().tobytes() for k, v in sorted(tensors.items())]
     return hashlib.sha256(b''.join([said, *parts])).hexdigest()[:16]
 
+def _in_order(data):
+    "A file of tensors whose metadata are sorted; safetensors writes them in any order."
+    start = 8 + int.from_bytes(data[:8], 'little')
+    header = json.loads(data[8:start])
+    header['__metadata__'] = dict(sorted(header['__metadata__'].items()))
+    text = json.dumps(header, separators=(',', ':')).encode()
+    text += b' ' * (-len(text) % 8)
+    return len(text).to_bytes(8, 'little') + text + data[start:]
+
 def save_latent(
     path: str | Path,   # file to write, .celae
     latent: Latent,     # one row a channel of the sound
@@ -185,6 +202,7 @@ def save_latent(
     n_samples: int,     # length of the sound
     sr: int = SR,       # its rate in Hz
     exact: bool = False,  # float32 instead of int8, for four times the size
+    source: SoundFormat | None = None,  # rate, channels and tags that a decoded file is to have
 ) -> Path:
     "Store a latent with all that is needed to decode it."
     try: check_latent(latent, model, n_samples)
@@ -200,7 +218,8 @@ def save_latent(
     header = dict(format=FORMAT, model=type(model).__name__, hash=model_hash(model), size=size, sr=sr,
                   n_samples=n_samples)
     header['checksum'] = _checksum(tensors, header)
-    with atomic_write(path) as part: part.write_bytes(save(tensors, dict(celae=json.dumps(header))))
+    about = dict(celae=json.dumps(header)) | (dict(source=json.dumps(format_to_json(source))) if source else {})
+    with atomic_write(path) as part: part.write_bytes(_in_order(save(tensors, about)))
     return Path(path)
 
 # %% ../nbs/01d_streams.ipynb #d4de1b11
@@ -294,6 +313,12 @@ class StoredLatent(NamedTuple):
     codec: Codec      # the model at the size of the latent
     n_samples: int    # length of the sound
     sr: int           # its rate in Hz
+    source: SoundFormat | None = None   # of the file that was encoded, if it is known
+
+def _source(f):
+    "Rate, channels and tags that stand beside the header; None where they are not sound."
+    try: return format_from_json(json.loads((f.metadata() or {}).get('source', 'null')))
+    except (ValueError, RecursionError): return None
 
 def _detail(tensors, codec, n_samples):
     "The sparse spectrum of a file."
@@ -321,4 +346,4 @@ def load_latent(
             raise ValueError('damaged: its checksum does not match')
         detail = _detail(tensors, codec, n_samples) if 'detail' in stored else None
         latent = Latent(tensors['z'].float() * tensors['z_scale'], tensors.get('level'), detail)
-        return StoredLatent(check_latent(latent, codec, n_samples), codec, n_samples, header['sr'])
+        return StoredLatent(check_latent(latent, codec, n_samples), codec, n_samples, header['sr'], _source(f))
