@@ -8,7 +8,8 @@ __all__ = ['QUICK', 'RUN_FILES', 'VIEWS', 'SETS', 'Settings', 'expected_minutes'
            'open_run', 'set_aside', 'delete_run', 'read_music', 'check_music', 'begin_run', 'model_plan',
            'train_models', 'load_codecs', 'references', 'example_clips', 'draw_losses', 'draw_quality', 'score_models',
            'list_views', 'encode_music', 'load_representations', 'analyze', 'edited_latents', 'edit_examples',
-           'train_prior', 'make_sets', 'compare_sets', 'generate_clips', 'run']
+           'train_prior', 'make_sets', 'compare_sets', 'generate_clips', 'playable_clips', 'clip_sounds', 'write_map',
+           'run']
 
 # %% ../nbs/05_run.ipynb #ab26f157
 import hashlib
@@ -30,20 +31,23 @@ import numpy as np
 import pandas as pd
 import torch
 from .autoencoder import SIZES, load_model
-from .data import (CLIP_SAMPLES, Clips, atomic_write, cache_folder, gtzan_root, is_run, load_clips, log,
-                        output_path, safe_level, table_hash)
+from .data import (CLIP_SAMPLES, SR, AudioError, Clips, atomic_write, cache_folder, gtzan_root, is_run,
+                        load_clips, log, open_audio, output_path, progress, read_audio, safe_level,
+                        table_hash)
 from .display import figure_bytes, mp3_bytes, plot_sounds
 from .edits import Gain, Noise, Smooth, Transpose, average, interpolate, random_latent
 from .evaluation import compare_codecs, plot_quality
 from .generation import LatentPrior, fit_prior, load_prior
 from .latent_analysis import (ALL_STATISTICS, POOLINGS, clip_vectors, compare_representations, elbow,
                                    encode_clips, find_clusters, kmeans_sweep, mfcc_vectors, plot_comparison,
-                                   plot_confusion, plot_kmeans, plot_pca, probe, probe_report, untrained)
+                                   plot_confusion, plot_kmeans, plot_pca, probe, probe_report, project_tsne,
+                                   untrained)
 from .models import Codec, Latent, Resampling
 from .music import builtin_music
 from .probing import TrackAxes, compare_axes, probe_axes
 from .references import SparseMDCT
 from .set_metrics import ReferenceSet, evaluate_sets, sound_vectors
+from .sound_map import map_html, neighbours
 from .training import check_size, fit_codec, new_model, pick_device, plot_history
 
 # %% ../nbs/05_run.ipynb #d71dfbea
@@ -74,7 +78,7 @@ def expected_minutes(
     sizes = (*settings.sizes, max(settings.sizes))                      # LeakyReLU beside SiLU
     secs = sum(settings.epochs_2024 * .8 * n_clips / clips_a_second.get(size, 25) for size in sizes)
     secs += settings.steps * .35 + settings.steps_prior * .25   # seconds a step
-    return (secs + 60 + .12 * n_clips) / 60
+    return (secs + 60 + .27 * n_clips) / 60                     # of which .15 s a clip is for the map
 
 # %% ../nbs/05_run.ipynb #1ebe574a
 def check_run(
@@ -713,6 +717,79 @@ def generate_clips(
     _keep_generated(out, prior, codec, latent.z.shape[-1])
     return table
 
+# %% ../nbs/05_run.ipynb #9954750f
+def _is_playable(path, settings):
+    "Is a file audio below the folder of the music, or, of the built-in music, in a folder with its name?"
+    file = Path(os.path.realpath(path.replace('\0', '')))
+    is_inside = file.is_relative_to(Path(settings.folder).resolve()) and '\0' not in path
+    if not settings.folder: is_inside = f'builtin-{settings.tracks_per_style}-{settings.seed}' in file.parts
+    try:
+        if not is_inside: raise AudioError(f'{path}: is not in the folder of the music of this run')
+        open_audio(file).close()
+    except AudioError as e:
+        log.warning('%s', e)
+        return False
+    return True
+
+def playable_clips(
+    clips: pd.DataFrame,   # table of a run
+    settings: Settings,    # of the run
+) -> np.ndarray:           # bool, one a clip
+    "Which clips can be heard on this machine."
+    return clips.path.map({path: _is_playable(path, settings) for path in clips.path.unique()}).to_numpy(bool)
+
+# %% ../nbs/05_run.ipynb #29775b69
+@torch.no_grad()
+def clip_sounds(
+    clips: pd.DataFrame,   # table of clips
+    model,                 # codec
+    secs: float = 3.,      # of each clip
+):                         # yields sound (1, t) and reconstruction (1, t)
+    "Each clip as it is and as a codec gives it back."
+    for clip in progress(clips.itertuples(), 'drawing the map', len(clips)):
+        n_samples = int(min(secs * SR, clip.n_samples, CLIP_SAMPLES))
+        wav = read_audio(clip.path, start=clip.start, n_samples=n_samples)
+        yield wav, model.reconstruct(torch.from_numpy(wav)[None])[0].numpy()
+
+def _number_of_clusters(out, n_clips):
+    "The elbow that the analysis has found."
+    sweep = pd.DataFrame(read_rows(out, 'kmeans-musical'))
+    if sweep.empty or not {'k', 'inertia', 'silhouette'} <= set(sweep):
+        raise ValueError(f'{out}: no finished run with three clips at least in this folder')
+    return max(2, min(elbow(sweep), n_clips - 1))
+
+def _mapped_clips(out):
+    "Clips of a run that are at their place, and their clip vectors."
+    clips = read_clips(out, ('path', 'track', 'label', 'split', 'start', 'n_samples'))
+    x = clip_vectors(load_latents(out, 'musical').z, ALL_STATISTICS)
+    if len(x) != len(clips): raise ValueError(f'{out}: holds {len(x)} latents, and {len(clips)} clips')
+    is_there = playable_clips(clips, read_settings(out))
+    n_there = is_there.sum()
+    if n_there < 3: raise ValueError(f'{out}: a map needs three clips, {n_there} are at their place')
+    if n_there < len(x): log.warning('%d of %d clips are left out of the map', len(x) - n_there, len(x))
+    return clips[is_there].reset_index(drop=True), x[is_there]
+
+# %% ../nbs/05_run.ipynb #a9d6e391
+def write_map(
+    out: str | Path,   # folder of a run
+    secs: float = 3.,  # of each clip that can be heard
+    seed: int = 0,     # of projection and clusters
+) -> Path:             # map.html in it
+    "Make the map of a run."
+    out = check_run(out)
+    _number_of_clusters(out, 3)                              # says at once if there is no analysis
+    clips, x = _mapped_clips(out)
+    log.info('placing %d clips', len(clips))
+    points, trust = project_tsne(x, seed=seed)
+    clips['cluster'] = [f'{c:02d}' for c in find_clusters(x, _number_of_clusters(out, len(x)), seed)]
+    sounds = clip_sounds(clips, load_model(out/'models'/'autoencoder', 'base'), secs)
+    note = ('Placed by t-SNE of all statistics of the latents: which clips are near is to be trusted '
+            f'({trust:.2f} of 1), how far apart groups lie is not.')
+    title, shown = f'Map of {out.resolve().name}', Clips(clips, None)      # their sound is read one by one
+    page = map_html(shown, points, neighbours(x), sounds, title, note)
+    with atomic_write(out/'map.html') as part: part.write_text(page, 'utf-8', 'backslashreplace')
+    return out/'map.html'
+
 # %% ../nbs/05_run.ipynb #8ab59504
 def _write_facts(out, device, start):
     "Keep metrics/run.json: the time that the run has taken, and on what."
@@ -723,17 +800,20 @@ def _write_facts(out, device, start):
 
 def _run_stages(out, clips, device, start):
     "All of a run after its music has been read."
-    log.info('2/5 training the models')
+    log.info('2/6 training the models')
     train_models(out, clips, device)
-    log.info('3/5 scoring them')
+    log.info('3/6 scoring them')
     score_models(out, clips)
-    log.info('4/5 analysing the latents')
+    log.info('4/6 analysing the latents')
     encode_music(out, clips)
     try: analyze(out)
     except ValueError as e: log.warning('no analysis: %s', e)
-    log.info('5/5 making new sound')
+    log.info('5/6 making new sound')
     edit_examples(out, clips)
     generate_clips(out, clips, device)
+    log.info('6/6 drawing the map')
+    try: write_map(out)
+    except ValueError as e: log.warning('no map: %s', e)
     _write_facts(out, device, start)
 
 # %% ../nbs/05_run.ipynb #e6273427
@@ -750,7 +830,7 @@ def run(
     start, device = time.time(), pick_device(device)
     name = f'{Path(settings.folder or "builtin").name}-{date.today()}'
     out = open_run(out or Path('runs')/name, settings, resume, overwrite, cache)
-    log.info('1/5 reading the music')
+    log.info('1/6 reading the music')
     clips = read_music(settings, cache)
     old = begin_run(settings, out, clips.table, overwrite)
     try:

@@ -34,7 +34,7 @@ INSPECT = r'''async () => {
     if (clips && node.scrollWidth > node.clientWidth + 1) found.push('clipped: ' + name(node));
   }
   for (const image of document.images)
-    if (!image.complete || !image.naturalWidth) found.push('broken picture: ' + image.src.slice(0, 80));
+    if (image.hasAttribute('src') && (!image.complete || !image.naturalWidth)) found.push('broken picture: ' + image.src.slice(0, 80));
 
   const ready = audio => new Promise(done => {
     if (audio.readyState >= 1) return done(true);
@@ -42,7 +42,7 @@ INSPECT = r'''async () => {
     setTimeout(() => done(false), 10000);
     audio.load();
   });
-  const players = [...document.querySelectorAll('audio')];
+  const players = [...document.querySelectorAll('audio[controls]')];
   const playing = await Promise.all(players.map(ready));
   players.forEach((audio, i) => {
     const box = audio.getBoundingClientRect();
