@@ -320,7 +320,7 @@ GENERATION = (
     | _columns('{:.0%}', copied='nearer to it than 95 % of real music'))
 
 # %% ../nbs/05a_report.ipynb #5b57ebc0
-_2024 = 'SiLU', 'LeakyReLU'
+_2024, _REFERENCES = ('SiLU', 'LeakyReLU'), ('resampling', 'sparse MDCT')
 
 def _named(rows, name): return [dict(row, name=name(row)) for row in rows]
 
@@ -329,13 +329,13 @@ def _size(row): return -float(row['values_per_clip'])
 def quality_rows(
     out: Path,    # folder of a run
 ) -> list[dict]:  # with a name each
-    "Scores of the autoencoder, the usual size first, and of what needs no training at its sizes."
+    "Scores of the autoencoder, the usual size first, and of other codecs; references only at its sizes."
     rows = read_rows(out, 'quality')
     ours = [row for row in rows if as_text(row.get('family')).startswith('autoencoder')]
     sizes = {row['values_per_clip'] for row in ours}
-    rest = [row for row in rows if row not in ours and row.get('family') not in _2024]
-    rest = [row for row in rest if row['values_per_clip'] in sizes]
-    ours.sort(key=lambda row: (row['key'] != 'base', _size(row)))
+    def is_shown(row): return row['family'] not in _REFERENCES or not sizes or row['values_per_clip'] in sizes
+    rest = [row for row in rows if row not in ours and row.get('family') not in _2024 and is_shown(row)]
+    ours.sort(key=lambda row: (row.get('key') != 'base', _size(row)))
     rest.sort(key=lambda row: (str(row['family']), _size(row)))
     return _named(ours + rest, codec_name)
 
@@ -618,6 +618,7 @@ def codec_names(
     except _DAMAGES: rows = []
     return {as_text(row.get('codec')): row['name'] for row in rows}
 
+# %% ../nbs/05a_report.ipynb #487889e9
 SECTIONS = [Section(
     'Quality against size',
     'More numbers, better sound; the question is how much better, and whether a model beats what needs no '

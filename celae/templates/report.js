@@ -55,9 +55,13 @@ class Player {
   }
   async toggle() {
     if (this.sources) return this.pause()
-    try { await this.load() } catch { this.clock.textContent = 'cannot be played here'; return }
+    try { await this.load() } catch { return this.plain() }
     await context.resume()
     if (!this.sources) this.start()
+  }
+  plain() {                              // what the browser itself can do with the sound
+    for (const audio of this.audios) { audio.controls = true; audio.hidden = false }
+    this.button.hidden = this.clock.hidden = true
   }
   start() {
     if (current && current !== this) current.pause()
@@ -115,7 +119,7 @@ class Player {
   tick() { if (this.sources) { this.mark(); requestAnimationFrame(() => this.tick()) } }
 }
 
-const players = [...document.querySelectorAll('figure.player')].map(figure => new Player(figure))
+const players = window.AudioContext ? [...document.querySelectorAll('figure.player')].map(figure => new Player(figure)) : []
 addEventListener('keydown', e => {
   const k = 'ab'.indexOf(e.key.toLowerCase())
   if (e.key.length === 1 && k >= 0 && current && k < current.choices.length && !e.ctrlKey && !e.metaKey && !e.altKey) current.choose(k)
