@@ -82,8 +82,8 @@ def target_format(
 ) -> SoundFormat:
     "The format of a result, or an error that says what cannot be."
     if stereo and own.channels > 2:
-        raise ValueError(f'{out}: {own.channels} channels cannot become two; leave out --stereo to keep them, '
-                         'or use --mono')
+        raise ValueError(f'{out}: {own.channels} channels cannot become two; leave out --stereo to keep '
+                         'them, or use --mono')
     return own.adapted(out, rate, {None: None, True: 2, False: 1}[stereo])
 
 def describe_sound(
@@ -92,9 +92,10 @@ def describe_sound(
     "Length, rate and channels of a result."
     from celae.data import open_audio
     with open_audio(path) as f: secs, made = f.frames / f.samplerate, SoundFormat(f.samplerate, f.channels)
+    if secs < 1: return f'{path}: {secs:.2f} s, {made}'
     minutes, hours = round(secs) // 60, round(secs) // 3600
     length = f'{hours}:{minutes % 60:02d}' if hours else f'{minutes}'
-    return f'{path}: {length}:{round(secs) % 60:02d}, {made}' if secs >= 1 else f'{path}: {secs:.2f} s, {made}'
+    return f'{path}: {length}:{round(secs) % 60:02d}, {made}'
 
 # %% ../nbs/05b_cli.ipynb #3adfdd5e
 def run(
@@ -198,9 +199,10 @@ def train(
               num_nodes=num_nodes, resume=resume)
     if rank: return                                             # one process speaks for all
     said = _said(evaluate(net, clips.split('test')), before)
-    learned = (f'Learned from {len(part)} clips of 5 s ({part.tracks.nunique()} tracks) by `celae train`, {steps} '
-               f'steps, seed {seed}' + (f', from the weights {weights}.' if start else '.'))
-    with atomic_write(out/'README.md') as card: card.write_text(model_card(net, [learned, f'{said}.']), 'utf-8')
+    learned = (f'Learned from {len(part)} clips of 5 s ({part.tracks.nunique()} tracks) by `celae train`, '
+               f'{steps} steps, seed {seed}' + (f', from the weights {weights}.' if start else '.'))
+    card = model_card(net, [learned, f'{said[0].upper()}{said[1:]}.'])
+    with atomic_write(out/'README.md') as file: file.write_text(card, 'utf-8')
     print(f'{out}: {said}')
 
 # %% ../nbs/05b_cli.ipynb #131b31c8
@@ -396,8 +398,8 @@ def _air(file, own, to, keep, change):
     "What lies above 11 kHz, where it is to be kept; None: it is not."
     from celae.data import SR, Air
     if keep and not change.keeps_place:
-        raise ValueError('--keep-air: what is above 11 kHz would stay where it is, while these edits move the '
-                         'tones; leave it out')
+        raise ValueError('--keep-air: what is above 11 kHz would stay where it is, while these edits move '
+                         'the tones; leave it out')
     if not change.keeps_place or keep is False or min(own.rate, to.rate) <= SR: return None
     return Air(file, mono=to.channels == 1)
 
@@ -563,7 +565,8 @@ def generate(
     n = own.channels if to.channels > 1 else 1
     if begin: log.info('%s', f'{own} -> continued or varied at 22 kHz, {_channels(n)} -> {to}')
     parts = load_prior(prior) if prior else find_prior(style), _musical(model)
-    wav = vary_file(*parts, begin, secs, strength, style, seed, n > 1) if begin else make(*parts, style, secs, seed)
+    if begin: wav = vary_file(*parts, begin, secs, strength, style, seed, n > 1)
+    else: wav = make(*parts, style, secs, seed)
     write_audio(out, wav, like=to)
     print(describe_sound(out))
 
@@ -587,7 +590,8 @@ def export(
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)
     with warnings.catch_warnings(action='ignore'):        # what torch says of itself
         try: print(export_onnx(net, out))
-        except ImportError as e: raise ValueError(f'{e.name} is missing: pip install onnx onnxscript') from None
+        except ImportError as e:
+            raise ValueError(f'{e.name} is missing: pip install onnx onnxscript') from None
 
 # %% ../nbs/05b_cli.ipynb #1d5ed690
 def download(

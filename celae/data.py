@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'GTZAN_LABELS', 'open_audio', 'read_audio', 'read_blocks', 'sound_format',
-           'write_blocks', 'write_audio', 'Air', 'as_numpy', 'safe_level', 'loudness', 'set_loudness', 'progress',
-           'is_run', 'find_audio', 'list_clips', 'LeakError', 'check_splits', 'split_clips', 'gtzan_root',
+           'write_blocks', 'write_audio', 'Air', 'as_numpy', 'safe_level', 'loudness', 'limit_peaks', 'set_loudness',
+           'progress', 'is_run', 'find_audio', 'list_clips', 'LeakError', 'check_splits', 'split_clips', 'gtzan_root',
            'split_gtzan', 'split_listed', 'join_factors', 'clip_table', 'table_hash', 'cache_folder', 'cache_files',
            'Clips', 'load_clips', 'ClipDataset']
 
@@ -591,15 +591,30 @@ def loudness(
     value = float(measure(wav, sr))
     return value if value > -70 else -np.inf
 
+def limit_peaks(
+    wav,                      # sound (c, t)
+    headroom_db: float = 1.,  # how far the highest peak has to stay below full scale
+    secs: float = .02,        # how long before and after a peak the sound is turned down
+    sr: int = SR,             # rate in Hz
+) -> np.ndarray:              # the same where it is not too loud
+    "Turn down only the moments that are too loud, all channels alike."
+    from scipy.ndimage import minimum_filter1d, uniform_filter1d
+    gain = np.minimum(1, 10**(-headroom_db / 20) / np.abs(wav).max(0).clip(1e-9))
+    width = 2 * int(secs * sr) + 1                           # the mean of least gains is nowhere too high
+    return wav * uniform_filter1d(minimum_filter1d(gain, width), width)
+
 def set_loudness(
     wav,                      # sound (c, t)
     lufs: float = -16.,       # wanted
     headroom_db: float = 1.,  # how far the highest peak has to stay below full scale
     sr: int = SR,             # rate in Hz
-):                            # the same, louder or softer
-    "Scale sound to a loudness, or as near to it as its peaks allow."
-    now = loudness(wav, sr)
-    return safe_level(wav * 10**((lufs - now) / 20) if np.isfinite(now) else wav, headroom_db)
+) -> np.ndarray:              # the same, louder or softer
+    "Scale sound to a loudness, or as near to it as its peaks allow, of which up to 6 dB are turned down."
+    safe_level(wav)                                          # refuses NaN and Inf
+    now, peak = loudness(wav, sr), float(np.abs(wav).max())
+    gain = 10**((lufs - now) / 20) if np.isfinite(now) else 1.
+    gain = min(gain, 2 * 10**(-headroom_db / 20) / max(peak, 1e-9))
+    return safe_level(limit_peaks(gain * wav, headroom_db, sr=sr), headroom_db)
 
 # %% ../nbs/00_data.ipynb #6c840516
 def progress(

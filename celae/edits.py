@@ -369,9 +369,9 @@ def make_edit(
     frame: float | None = None,   # samples in a frame of z, where lengths are in seconds; None: in frames
 ) -> Edit:            # the edits that change something, chained
     "Make one edit from the options of a command or the sliders of a panel."
-    def length(p, secs): return max(p.low, round(secs * SR / frame)) if secs >= 0 else p.low
-    known = edit_options() if frame else {}
-    values = values | {key: length(known[key], value) for key, value in values.items() if key in known and known[key].unit}
+    lengths = {option: p.low for option, p in edit_options().items() if p.unit and frame}
+    def length(low, secs): return max(low, round(secs * SR / frame)) if secs >= 0 else low
+    values = {key: length(lengths[key], x) if key in lengths else x for key, x in values.items()}
     unknown = values.keys() - edit_options().keys()
     if unknown: raise ValueError(f'unknown edit {min(unknown)!r}; choose from {", ".join(edit_options())}')
     edits = []

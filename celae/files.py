@@ -50,7 +50,7 @@ def input_path(
     return path
 
 # %% ../nbs/00e_files.ipynb #1323298c
-_CONTAINERS = ('aac,ac3,eac3,amr,ape,asf,avi,dsf,dts,flac,iff,matroska,mov,mp3,mpc,mpc8,ogg,rm,tak,tta,wav,wv')
+_CONTAINERS = 'aac,ac3,eac3,amr,ape,asf,avi,dsf,dts,flac,iff,matroska,mov,mp3,mpc,mpc8,ogg,rm,tak,tta,wav,wv'
 _FFMPEG_SECS, _FFMPEG_BYTES = 900, 4 << 30     # for one file
 _decoded, _decoding, _N_DECODED = {}, threading.Lock(), 8
 
@@ -246,7 +246,8 @@ def clean_tags(
     kept = {}
     for name in _NAMES:
         texts = [tags.get(name, [])] if isinstance(tags.get(name), str) else tags.get(name) or []
-        texts = [''.join(c for c in str(text)[:_MOST_TEXT] if c.isprintable()) for text in texts[:_MOST_TEXTS]]
+        texts = [str(text)[:_MOST_TEXT] for text in texts[:_MOST_TEXTS]]
+        texts = [''.join(c for c in text if c.isprintable()) for text in texts]
         if texts := [text for text in texts if text.strip()]: kept[name] = texts
     cover = tags.get('cover')
     if isinstance(cover, bytes) and len(cover) <= _MOST_COVER and picture_type(cover): kept['cover'] = cover
@@ -258,7 +259,8 @@ def _as_texts(values):
     return ['/'.join(str(x) for x in v if x) if isinstance(v, tuple) else str(v) for v in values]
 
 def _from_id3(tags):
-    texts = {name: [str(t) for f in tags.getall(frame) for t in f.text] for name, (frame, _) in _NAMES.items()}
+    frames = {name: tags.getall(frame) for name, (frame, _) in _NAMES.items()}
+    texts = {name: [str(t) for frame in found for t in frame.text] for name, found in frames.items()}
     pictures = sorted(tags.getall('APIC'), key=lambda p: p.type != 3)               # 3: the front
     return texts | dict(cover=pictures[0].data if pictures else None)
 
@@ -273,7 +275,8 @@ def _from_comments(audio):
     for text in audio.tags.get('metadata_block_picture', [])[:9]:
         pictures.append(Picture(base64.b64decode(text)))
     pictures.sort(key=lambda p: p.type != 3)
-    return {n: list(audio.tags.get(n, [])) for n in _NAMES} | dict(cover=pictures[0].data if pictures else None)
+    cover = pictures[0].data if pictures else None
+    return {name: list(audio.tags.get(name, [])) for name in _NAMES} | dict(cover=cover)
 
 def _from_info(path):
     "Of the INFO chunk of a WAV, or its like."
@@ -321,9 +324,9 @@ def write_tags(
     tags: dict,         # from `read_tags`
 ):
     "Write tags into a file; what it has otherwise stays."
-    import mutagen
     tags = clean_tags(tags)
     if not tags: return
+    import mutagen
     audio = mutagen.File(path)
     (_write_id3 if check_ending(path) in ('.mp3', '.wav') else _write_comments)(audio, tags)
     audio.save()

@@ -58,7 +58,7 @@ def _chunks(codec, n_samples, secs):
     chunk = codec.span * max(1, round(secs * SR / codec.frame / codec.span))
     return chunk, range(0, max(1, ceil(n_samples / codec.frame)), chunk)
 
-_UNIT = dict(unit=' min')            # a chunk of a minute is a step of a bar
+_BAR = dict(bar_format='{l_bar}{bar}| {n_fmt} of {total_fmt} min of sound [{elapsed}<{remaining}]')
 
 @torch.no_grad()
 def encode_file(
@@ -76,7 +76,7 @@ def encode_file(
     def sample(frame): return min(n_samples, _sample(codec, max(0, frame)))
     ranges, pieces = [(sample(start - margin), sample(start + chunk + margin)) for start in starts], []
     steps = zip(starts, _pieces(blocks, ranges))
-    for start, wav in progress(steps, f'encoding {Path(path).name}', len(starts), **_UNIT):
+    for start, wav in progress(steps, f'encoding {Path(path).name}', len(starts), **_BAR):
         skip = min(start, margin)
         pieces.append(codec.encode(wav, level).cut(skip, None if start == starts[-1] else skip + chunk))
     return Latent.join(pieces), n_samples
@@ -88,7 +88,7 @@ def _decoded(codec, latent, n_samples, chunk_secs, title):
         yield codec.decode(latent, n_samples)
         return
     chunk, starts = _chunks(codec, n_samples, chunk_secs)
-    for start in progress(starts, title, **_UNIT):
+    for start in progress(starts, title, **_BAR):
         first, last = max(0, start - codec.reach), start + chunk + codec.reach + bool(codec.reach)
         begin, end, piece = _sample(codec, first), _sample(codec, start + chunk), latent.cut(first, last)
         length = n_samples - begin if last >= latent.z.shape[2] else codec.max_samples(piece.z.shape[2])
@@ -218,7 +218,8 @@ def save_latent(
     header = dict(format=FORMAT, model=type(model).__name__, hash=model_hash(model), size=size, sr=sr,
                   n_samples=n_samples)
     header['checksum'] = _checksum(tensors, header)
-    about = dict(celae=json.dumps(header)) | (dict(source=json.dumps(format_to_json(source))) if source else {})
+    about = dict(celae=json.dumps(header))
+    if source: about['source'] = json.dumps(format_to_json(source))
     with atomic_write(path) as part: part.write_bytes(_in_order(save(tensors, about)))
     return Path(path)
 
@@ -346,4 +347,5 @@ def load_latent(
             raise ValueError('damaged: its checksum does not match')
         detail = _detail(tensors, codec, n_samples) if 'detail' in stored else None
         latent = Latent(tensors['z'].float() * tensors['z_scale'], tensors.get('level'), detail)
-        return StoredLatent(check_latent(latent, codec, n_samples), codec, n_samples, header['sr'], _source(f))
+        check_latent(latent, codec, n_samples)
+        return StoredLatent(latent, codec, n_samples, header['sr'], _source(f))
