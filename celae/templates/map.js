@@ -46,41 +46,30 @@ function zoom(factor, x = view.w / 2, y = view.h / 2) {
   soon()
 }
 
-// ---- drawing: each kind of point is drawn once, and then copied
-function shape(on, kind, x, y, r) {
-  on.beginPath()
-  if (kind % 4 === 0) on.arc(x, y, r, 0, 7)
-  else if (kind % 4 === 1) on.rect(x - r, y - r, 2 * r, 2 * r)
-  else if (kind % 4 === 2) { on.moveTo(x, y - 1.3 * r); on.lineTo(x + 1.2 * r, y + r); on.lineTo(x - 1.2 * r, y + r); on.closePath() }
-  else { on.moveTo(x, y - 1.4 * r); on.lineTo(x + 1.4 * r, y); on.lineTo(x, y + 1.4 * r); on.lineTo(x - 1.4 * r, y); on.closePath() }
+// ---- drawing
+function shape(kind, x, y, r) {
+  pen.beginPath()
+  if (kind % 4 === 0) pen.arc(x, y, r, 0, 7)
+  else if (kind % 4 === 1) pen.rect(x - r, y - r, 2 * r, 2 * r)
+  else if (kind % 4 === 2) { pen.moveTo(x, y - 1.3 * r); pen.lineTo(x + 1.2 * r, y + r); pen.lineTo(x - 1.2 * r, y + r); pen.closePath() }
+  else { pen.moveTo(x, y - 1.4 * r); pen.lineTo(x + 1.4 * r, y); pen.lineTo(x, y + 1.4 * r); pen.lineTo(x - 1.4 * r, y); pen.closePath() }
 }
-const stamps = new Map()
-function stamp(color, kind, r, dots) {
-  const key = [color, kind % 4, r, dots].join()
-  if (stamps.has(key)) return stamps.get(key)
-  const sheet = document.createElement('canvas'), on = sheet.getContext('2d'), size = Math.ceil(3 * r + 4)
-  sheet.width = sheet.height = size * dots
-  on.scale(dots, dots)
-  on.globalAlpha = .68
-  on.fillStyle = color === '#000000' ? inks.ink : color
-  shape(on, kind, size / 2, size / 2, r)
-  on.fill()
-  if (stamps.size > 2000) stamps.clear()
-  stamps.set(key, { sheet, size })
-  return stamps.get(key)
-}
+const tone = color => color === '#000000' ? inks.ink : color
 function draw() {
   const start = performance.now(), dots = window.devicePixelRatio || 1
   pen.setTransform(dots, 0, 0, dots, 0, 0)
   pen.clearRect(0, 0, view.w, view.h)
-  const r = Math.round(2 * Math.max(3, Math.min(8, 5 * Math.sqrt(view.scale * data.spacing / 12)))) / 2
+  const r = Math.max(3, Math.min(8, 5 * Math.sqrt(view.scale * data.spacing / 12)))
+  pen.globalAlpha = .68
   for (const pass of [false, true]) for (let i = 0; i < clips.length; i++) {
     if (isLit(i) !== pass) continue
     const [x, y] = at(i)
     if (x < -12 || y < -12 || x > view.w + 12 || y > view.h + 12) continue
-    const { sheet, size } = pass ? stamp(paint[i].color, paint[i].shape, r, dots) : stamp(inks.dim, 0, r, dots)
-    pen.drawImage(sheet, x - size / 2, y - size / 2, size, size)
+    pen.fillStyle = pass ? tone(paint[i].color) : inks.dim
+    shape(paint[i].shape, x, y, r)
+    pen.fill()
   }
+  pen.globalAlpha = 1
   for (const [i, color, width] of [[under, inks.faint, 1.5], [chosen, inks.ink, 2.5]]) if (i >= 0) {
     const [x, y] = at(i)
     pen.strokeStyle = color
@@ -147,7 +136,7 @@ function swatch(p) {
   path.setAttribute('d', ['M6 1a5 5 0 1 0 .01 0z', 'M1 1h10v10H1z', 'M6 0 12 11H0z', 'M6 0 12 6 6 12 0 6z'][p.shape % 4])
   svg.setAttribute('width', 12)
   svg.setAttribute('height', 12)
-  svg.setAttribute('fill', p.color === '#000000' ? inks.ink : p.color)
+  svg.setAttribute('fill', tone(p.color))
   svg.append(path)
   return svg
 }
@@ -198,7 +187,6 @@ function show() {
 function tones() {
   const style = getComputedStyle(document.documentElement)
   for (const name of ['ink', 'paper', 'faint', 'dim', 'press']) inks[name] = style.getPropertyValue('--' + name).trim()
-  stamps.clear()
 }
 
 // ---- choosing and playing
