@@ -21,20 +21,21 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from celae.autoencoder import SIZES, Size, load_model
+from celae.autoencoder import Size, load_model
 from celae.compositions import GENRES, clip_beats, load_compositions, note_roll
 from celae.data import CLIP_SAMPLES, SR, as_numpy, atomic_write, progress, table_hash
 from celae.evaluation import bootstrap_interval
 from celae.latent_analysis import clip_vectors, compare_representations, encode_clips, mfcc_vectors, probe, project2, untrained
 from celae.models import log_rms
 from celae.probing import probe_factor
+from celae.references import imdct
 from celae.training import fit_codec, new_model
 
 HOP, PARTS, N_FRAMES = 512, 4, 54        # samples of a part, parts in a frame of `z`, whole frames of a clip
 N_PARTS = CLIP_SAMPLES // HOP            # whole parts of a clip
 LOWEST, HIGHEST, LEAST = 36, 96, 200     # MIDI numbers of the pitches that are judged, and frames in which each sounds at least
 SILU_SIZES = (11_025, 27_563, 55_125)
-Z_SIZES, DETAILED = ('base', 'half', 'quarter'), ('base', 'quarter')
+Z_SIZES, DETAILED = ('musical', 'base', 'half', 'quarter'), ('base', 'quarter')
 TUNES = tuple(name for name in GENRES if name in ('reels', 'jigs', 'hornpipes', 'slip_jigs', 'strathspeys', 'marches', 'airs'))
 PROBED = ('z, base', 'z, musical', 'z and detail, base', 'untrained', 'MFCC + chroma')         # what factors, and tunes alone, are probed in
 FACTORS = ('key', 'mode', 'metre', 'tempo_bpm', 'n_voices', 'voices of polyphony', 'composer of a quartet', 'instrument family')
@@ -51,9 +52,9 @@ def mel_frames(clips):
 
 @torch.no_grad()
 def tone_frames(clips, sounds, title):
-    "Semitone rolls of what `sounds` makes of clips, two frames side by side (b, 144, n)."
-    tonal, n = load_model().tonal, load_model().n_frames(CLIP_SAMPLES)
-    return np.concatenate([tonal.rolls(sounds(x), n).mT.numpy() for x in clips.batches(16, title)])
+    "Roll of the sinusoids in what `sounds` makes of clips, mean of each frame of `z` (b, 105, n)."
+    model = load_model()
+    return np.concatenate([model.find_roll(sounds(x))[0].unflatten(2, (-1, PARTS)).mean(3).numpy() for x in clips.batches(16, title)])
 
 
 def level_1(wav): return wav / log_rms(wav).exp()[:, None, None]
@@ -63,12 +64,10 @@ def frames_of(clips, with_detail):
     "Name -> frames (b, d, 54)."
     model, base = load_model(), load_model().with_size('base')
     z, raw = [encode_clips(each, clips, title=title).z.numpy() for each, title in ((model.with_size(Size(64)), 'encoding'), (untrained(model.with_size(Size(64))), 'untrained'))]
-    roll = tone_frames(clips, level_1, 'semitone rolls')
-    tones = model.tonal.project(torch.from_numpy(roll).mT).numpy()           # as a latent of size musical holds them
-    frames = {f'z, {name}': z[:, :SIZES[name].channels] for name in Z_SIZES}
-    frames |= {'z, musical': np.concatenate([z[:, :SIZES['musical'].channels], tones], 1), 'untrained': raw, 'semitone roll': roll}
+    frames = {f'z, {name}': z[:, model.with_size(name).kept] for name in Z_SIZES} | {'untrained': raw, 'sinusoids': tone_frames(clips, level_1, 'sinusoids')}
+    frames['read by the heads'] = model.read(torch.from_numpy(z)).numpy()
     if with_detail:
-        detail = tone_frames(clips, lambda x: base.decode_tones(base.encode(x), CLIP_SAMPLES), 'detail')
+        detail = tone_frames(clips, lambda x: imdct(base.encode(x).detail.to_dense(), CLIP_SAMPLES), 'detail')
         frames |= {'z and detail, base': np.concatenate([frames['z, base'], detail], 1), 'log mel': mel_frames(clips)}
     return {name: x[..., :N_FRAMES].astype(np.float32) for name, x in frames.items()}
 

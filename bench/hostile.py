@@ -468,17 +468,16 @@ def model_cases():
         'without model': b'{"width": 3}', 'model null': b'{"model": null}', 'model list': b'{"model": []}',
         'model a module': b'{"model": "os.system"}',
         'model 2 TB': b'{"model": "CELAutoencoderSiLU", "kernel_size": 100000000001}',
-        'no tones': b'{"model": "MusicAutoencoder", "tonal_channels": 0}',
-        'tones -1': b'{"model": "MusicAutoencoder", "tonal_channels": -1}',
-        'tones 1e12': b'{"model": "MusicAutoencoder", "tonal_channels": 1000000000000}',
+        'tones -1': b'{"model": "MusicAutoencoder", "roll_width": -1}',
+        'tones 1e12': b'{"model": "MusicAutoencoder", "roll_width": 1000000000000}',
         'of 0.1': b'{"model": "HybridAutoencoder", "size": "base"}'}.items()}
     made |= {f'width {value}': _config(width=value) for value in (0, -1, 1.5, 'x', None, [1], True, 10**6,
                                                                   10**12, float('nan'))}
     made |= {f'depth {value}': _config(decoder_depth=value) for value in (-1, 10**7, 'x', None)}
     made |= {'size unknown': _config(size='huge'), 'size list': _config(size=[1]), 'size empty': _config(size={}),
-             'size of 7 channels': _config(size=dict(channels=7, tonal=0, detail=99)), 'size of text': _config(size=dict(channels='x')),
-             'size one field more': _config(size=dict(channels=8, tonal=0, detail=99, more=1)),
-             'size of 1e12': _config(size=dict(channels=32, tonal=0, detail=10**12)),
+             'size of 7 channels': _config(size=dict(channels=7, detail=99)), 'size of text': _config(size=dict(channels='x')),
+             'size one field more': _config(size=dict(channels=8, detail=99, more=1)),
+             'size of 1e12': _config(size=dict(channels=32, detail=10**12)),
              'one setting more': _config(extra=1), 'noise text': _config(z_noise='x'),
              'kind of prior': _config(model='LatentPrior'), 'kind of PCA': _config(model='PCACodec')}
     made |= {f'weights {word}': _model(weights=what) for word, what in {

@@ -965,7 +965,7 @@ def fixtures():
     pid = os.fork()
     if not pid:
         panel = celae.playground.open_panel(FIX/'panel')
-        panel.sliders['gain'].value = 1.2
+        panel.move(gain=1.2)
         os.rename(panel.save(), FIX/'saved')
         os._exit(0)
     if os.waitpid(pid, 0)[1]: raise SystemExit('fixture failed: a saved sound')

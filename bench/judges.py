@@ -93,7 +93,7 @@ def sets_of(known, others):
     musical = model.with_size('musical')
     latent = encode_clips(musical, known)
     def drawn(draw): return lambda: decoded(musical, by_label(latent, known.labels, wanted, draw))
-    codecs = {name: model.with_size(name) for name in ('double', 'base', 'half', 'quarter', 'musical')} | {'noise vocoder': NoiseVocoder()}
+    codecs = {name: model.with_size(name) for name in ('double', 'base', 'half', 'quarter', 'musical', 'compact')} | {'noise vocoder': NoiseVocoder()}
     sets = {'real, held out': (None, others.tensor)}
     sets |= {f'noise at {db} dB': (None, lambda db=db: with_noise(others.tensor(), db)) for db in NOISE_DB}
     sets |= {name: (codec.values_per_clip, lambda codec=codec: coded(codec, others)) for name, codec in codecs.items()}

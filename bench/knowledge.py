@@ -14,12 +14,13 @@ import torch
 from common import write
 from sklearn.decomposition import PCA
 
-from celae.autoencoder import SIZES, Size, load_model
+from celae.autoencoder import Size, load_model
 from celae.data import CLIP_SAMPLES, SR, load_clips, progress
 from celae.latent_analysis import clip_vectors, encode_clips, mfcc_vectors, untrained
 from celae.models import Resampling
 from celae.music import builtin_music
 from celae.probing import LINEAR, NEAREST, dci, invariance, layer_vectors, probe_factor
+from celae.references import imdct
 
 FACTORS = ('label', 'key', 'mode', 'tempo_bpm', 'bass', 'chords', 'melody', 'drums', 'brightness_db', 'loudness_db')
 POOLING = 'mean+std+modulation'
@@ -34,7 +35,7 @@ def mel_vectors(clips):
 @torch.no_grad()
 def detail_chroma(model, clips):
     "Mean and standard deviation of the chroma of the detail that a size sends beside z."
-    def tones(x): return model.decode_tones(model.encode(x), CLIP_SAMPLES)[0, 0].numpy()
+    def tones(x): return imdct(model.encode(x).detail.to_dense(), CLIP_SAMPLES)[0, 0].numpy()
     title = f'detail of {model.size.detail} values'
     return clip_vectors(np.stack([librosa.feature.chroma_stft(y=tones(x), sr=SR, tuning=0.) for x in clips.batches(1, title)]))
 
@@ -49,7 +50,8 @@ if __name__ == '__main__':
     model = load_model().with_size(Size(64))
     z, untrained_z = [encode_clips(each, clips).z for each in (model, untrained(model))]
     vectors = {f'z, {dim} channels': clip_vectors(z[:, :dim], POOLING) for dim in (64, 32, 16, 8)}
-    vectors |= {f'z and detail, {name}': np.hstack([clip_vectors(z[:, :SIZES[name].channels], POOLING), detail_chroma(model.with_size(name), clips)])
+    with torch.no_grad(): vectors['what the heads read in z'] = clip_vectors(model.read(z), POOLING)
+    vectors |= {f'z and detail, {name}': np.hstack([clip_vectors(z[:, model.with_size(name).kept], POOLING), detail_chroma(model.with_size(name), clips)])
                 for name in ('double', 'base', 'half', 'quarter')}
     vectors |= {f'layer {name}': x for name, x in layer_vectors(model, clips, POOLING).items() if name != 'z'}
     vectors |= {'untrained, 64 channels': clip_vectors(untrained_z, POOLING), 'MFCC + chroma': mfcc_vectors(clips), 'mel bands': mel_vectors(clips),

@@ -9,12 +9,10 @@ import argparse
 import logging
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
 
-import torch
 from common import write
 from rate_distortion import begin, in_memory, of_each_label, score, training_clips
 
@@ -24,10 +22,7 @@ from celae.training import fit_codec, new_model
 
 class Alone(MusicAutoencoder):
     "Learns only the size that it has."
-    def forward(self, wav):
-        latent = self.encode(wav)
-        noise = self.z_noise * torch.randn_like(latent.z) if self.training else 0
-        return self.decode(replace(latent, z=latent.z + noise), wav.shape[-1])
+    def draw_size(self): return self.size
 
 
 def trained(out, clips, steps, seed, alone):
@@ -54,11 +49,11 @@ if __name__ == '__main__':
     albums, clips = training_clips(args.folder, args.cache, args.test, args.seed)
     test, rows = in_memory(of_each_label(albums.split('test'), 16, args.seed)), []
     every = range(len(test))
-    for steps, alone in [(steps, None) for steps in args.steps] + [(args.alone, 'base'), (args.alone, 'quarter')]:
+    for steps, alone in [(steps, None) for steps in args.steps] + [(args.alone, 'musical'), (args.alone, 'base')]:
         out = args.out/(f'{steps} {alone} alone' if alone else str(steps))
         model, minutes = trained(out, clips, steps, args.seed, alone)
         with ProcessPoolExecutor(cpu_count(), get_context('spawn'), begin, [test]) as pool:
-            jobs = {size: pool.submit(score, size, model.with_size(size), every, 0, out) for size in ([alone] if alone else ('base', 'quarter'))}
+            jobs = {size: pool.submit(score, size, model.with_size(size), every, 0, out) for size in ([alone] if alone else ('musical', 'base'))}
             rows += [dict(size=size, alone=bool(alone), steps=steps, minutes=minutes, **job.result()[0]) for size, job in jobs.items()]
         print({key: rows[-1][key] for key in ('size', 'steps', 'minutes', 'chroma', 'onset', 'zimtohrli', 'stft')}, flush=True)
     write('minutes', seed=args.seed, test=list(args.test), n_clips=len(test), table=rows)

@@ -18,6 +18,8 @@ from celae.generation import fit_prior, load_prior
 from celae.latent_analysis import encode_clips
 from celae.music import builtin_music
 
+TRACKS = 100      # of each built-in style
+
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path, nargs='?')
@@ -25,16 +27,17 @@ if __name__ == '__main__':
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--clips', type=int, default=8000, help='at most')
     parser.add_argument('--steps', type=int, default=5000, help='batches of 32 clips')
+    parser.add_argument('--tracks', type=int, default=TRACKS, help='of each built-in style')
     parser.add_argument('--start', type=Path, help='folder of a prior to go on from')
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
-    music = args.folder or builtin_music(args.cache/'builtin-prior', 300, seed=20_000)
+    music = args.folder or builtin_music(args.cache/'builtin-prior', args.tracks, seed=20_000)
     clips = load_clips(clip_table(music, args.clips, seed=0), args.cache)
     model = load_model('musical')
     latent, start = encode_clips(model, clips), time.time()
     before = load_prior(args.start) if args.start else None
     _, history = fit_prior(latent, clips, args.out, model, args.steps, lr=2e-3 if before else 4e-3, start=before)
     print(history.iloc[::10])
-    facts = dict(minutes=(time.time() - start) / 60, threads=torch.get_num_threads(), seed=0, steps=int(history.step.max()), clips=clips.table.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
+    facts = dict(minutes=(time.time() - start) / 60, threads=torch.get_num_threads(), seed=0, tracks=clips.table.track.nunique(), steps=int(history.step.max()), clips=clips.table.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
     if before: facts |= {name: facts[name] + json.loads((args.start/'prior.json').read_text())[name] for name in ('minutes', 'steps')}
     (args.out/'prior.json').write_text(json.dumps(facts, default=float))

@@ -100,7 +100,7 @@ def encode(
 def _size_of(latent):
     "Which of `SIZES` a latent has; None: none of them."
     found = latent.z.shape[1], latent.detail is not None
-    return next((name for name, s in SIZES.items() if (s.channels + s.tonal, s.detail > 0) == found), None)
+    return next((name for name, s in SIZES.items() if (s.channels, s.detail > 0) == found), None)
 
 def _longest(latent, codec):
     "Length of the longest sound that becomes a latent of this shape."

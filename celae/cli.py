@@ -194,7 +194,6 @@ def train(
     check_size(clips)
     before = evaluate(net.eval(), clips.split('test'), title='scoring before') if start else None
     part = clips.split('train')
-    if model == 'autoencoder' and not start: net.fit_tones(part[::1 + len(part) // 2000].batches())
     fit_codec(net.train(), clips, config, out, dict(weights=weights), device=device, devices=devices,
               num_nodes=num_nodes, resume=resume)
     if rank: return                                             # one process speaks for all
@@ -302,7 +301,7 @@ def _is_encoded(path, result, net, mono):
 def encode(
     files: Annotated[list[Path], Argument(help='Audio files or folders.', show_default=False)],
     model: Model = None,
-    size: Annotated[Literal['quarter', 'half', 'base', 'double', 'musical'] | None, Option(
+    size: Annotated[Literal['quarter', 'half', 'base', 'double', 'compact', 'musical'] | None, Option(
         help='How much is kept; musical: for edits. [default: that of the model, base]')] = None,
     out: Annotated[Path | None, Option(
         '-o', '--out', help='Result for one file, folder for several; not given: next to the input.')] = None,

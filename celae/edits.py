@@ -188,7 +188,7 @@ def principal_directions(
 @dataclass(frozen=True)
 class Mask(Edit):
     "Silence channels."
-    last: int = parameter(0, 0, 64, 'silence this many of the last channels', slider=47)
+    last: int = parameter(0, 0, 64, 'silence this many of the last channels', slider=63)
     channels: tuple = ()   # numbers of further channels
 
     def change(self, z, codec=None):

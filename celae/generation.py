@@ -43,7 +43,7 @@ class VelocityNetwork(nn.Module):
     "The velocity of a latent that is part noise, given the time and the number of its label."
     def __init__(self,
         n_labels: int,         # one more number than there are labels stands for any label
-        channels: int = 48,    # of `z`
+        channels: int = 64,    # of `z`
         width: int = 192,      # channels inside
         depth: int = 8,        # blocks; their dilations are 1, 2, 4, 8, and again
     ):
@@ -118,7 +118,7 @@ class LatentFlow(LatentStatistics, PyTorchModelHubMixin):
     "The velocity of latents by label."
     def __init__(self,
         labels: list,            # names of the labels
-        latent_dim: int = 48,    # channels of `z`
+        latent_dim: int = 64,    # channels of `z`
         width: int = 192,        # channels inside
         depth: int = 8,          # blocks
         codec_hash: str = '',    # `model_hash` of the model that made the latents
@@ -234,7 +234,7 @@ def fit_prior(
     if start: _begin_from(prior, start)
     sets = [TensorDataset(prior.normalise(latent.z[rows]), index[rows]) for rows in (train, valid)]
     sets[0] = ConcatDataset([sets[0]] * max(1, round(50 * bs / len(sets[0]))))
-    config = TrainConfig(n_steps, bs, lr, patience=n_steps, seed=seed)
+    config = TrainConfig(n_steps, bs, lr, patience=n_steps, seed=seed, average=.999)
     how = dict(device=device, title='training the prior', about=dict(music=table_hash(clips.table)))
     return prior, fit(prior, _batch_loss, sets, config, folder, **how)
 

@@ -74,6 +74,8 @@ class Latent:
     level: Tensor | None = None           # log RMS of the sound (b,); None: `z` depends on the level
     detail: SparseSpectrum | None = None  # coefficients beside `z`; None: all of the sound is in `z`
     start: int = 0                        # frame of the whole sound at which `z` begins
+    phase: Tensor | None = None           # of the codec's oscillators at frame `lead`; None: as every sound begins
+    lead: int = 0                         # frames of a piece that belong to the one before it
 
     def with_z(self,
         z: Tensor,   # (b, d, n)
@@ -133,6 +135,13 @@ class Codec:
     ) -> Tensor:          # sound (b, 1, n_samples)
         "Latent to sound."
         raise NotImplementedError
+
+    def next_phase(self,
+        latent: Latent,     # piece that was decoded
+        frame: int,         # of the piece, at which the next one goes on
+    ) -> Tensor | None:     # None: the codec has no oscillators
+        "Phases that the next piece of a sound goes on with."
+        return None
 
     def latent_shape(self, n_samples: int) -> tuple[int, int]:
         "Channels and frames of `z` for a sound of `n_samples`."

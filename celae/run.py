@@ -77,7 +77,7 @@ def expected_minutes(
     clips_a_second = {55_125: 22, 27_563: 32, 11_025: 45}               # training and validation, 2024 models
     sizes = (*settings.sizes, max(settings.sizes))                      # LeakyReLU beside SiLU
     secs = sum(settings.epochs_2024 * .8 * n_clips / clips_a_second.get(size, 25) for size in sizes)
-    secs += settings.steps * .35 + settings.steps_prior * .25   # seconds a step
+    secs += settings.steps * .7 + settings.steps_prior * .25   # seconds a step
     return (secs + 60 + .27 * n_clips) / 60                     # of which .15 s a clip is for the map
 
 # %% ../nbs/05_run.ipynb #1ebe574a
@@ -381,7 +381,6 @@ def train_models(
     for key, how in model_plan(settings, len(train)).items():
         if (out/'models'/key/'model.safetensors').exists(): continue
         model, config = new_model(**how)
-        if key == 'autoencoder' and not settings.start: model.fit_tones(train.batches(title='finding tones'))
         go_on = dict(device=device, resume=True, title=f'training {key}')
         history = fit_codec(model, clips, config, out/'models'/key, **go_on)
         log.info('%s: validation loss %.4g after %d steps', key, history.valid_loss.min(), history.step.max())
@@ -392,7 +391,7 @@ def load_codecs(
 ) -> dict:             # key -> codec: the 2024 models, and the autoencoder once a size
     "Load the models that a run has trained."
     codecs = {key: load_model(Path(out)/'models'/key) for key in model_plan(read_settings(out))}
-    autoencoder, sizes = codecs.pop('autoencoder'), ('double', 'base', 'half', 'quarter', 'musical')
+    autoencoder, sizes = codecs.pop('autoencoder'), ('double', 'base', 'half', 'quarter', 'musical', 'compact')
     return codecs | {size: autoencoder.with_size(size) for size in sizes}
 
 # %% ../nbs/05_run.ipynb #b6cc331a

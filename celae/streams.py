@@ -87,12 +87,14 @@ def _decoded(codec, latent, n_samples, chunk_secs, title):
     if codec.frame is None:
         yield codec.decode(latent, n_samples)
         return
-    chunk, starts = _chunks(codec, n_samples, chunk_secs)
+    (chunk, starts), phase = _chunks(codec, n_samples, chunk_secs), None
     for start in progress(starts, title, **_BAR):
         first, last = max(0, start - codec.reach), start + chunk + codec.reach + bool(codec.reach)
-        begin, end, piece = _sample(codec, first), _sample(codec, start + chunk), latent.cut(first, last)
+        begin, end = _sample(codec, first), _sample(codec, start + chunk)
+        piece = replace(latent.cut(first, last), phase=phase, lead=start - first)
         length = n_samples - begin if last >= latent.z.shape[2] else codec.max_samples(piece.z.shape[2])
         yield codec.decode(piece, length)[..., _sample(codec, start) - begin:min(end, n_samples) - begin]
+        if start != starts[-1]: phase = codec.next_phase(piece, start + chunk - first)
 
 @torch.no_grad()
 def decode_blocks(
@@ -224,7 +226,7 @@ def save_latent(
     return Path(path)
 
 # %% ../nbs/01d_streams.ipynb #d4de1b11
-FORMAT = 'celae 2'
+FORMAT = 'celae 3'
 _WORDS = dict(model=r'[A-Za-z_]\w{0,99}', hash='[0-9a-f]{12}', checksum='[0-9a-f]{16}')    # of a header
 _TENSORS = dict(z=(('I8', 'F32'), 3), z_scale=(('F32',), 3), level=(('F32',), 1), detail=(('I8', 'F32'), 1),
                 detail_scale=(('F32',), 1), places=(('U8',), 1))   # types and number of dimensions
@@ -261,7 +263,7 @@ def _read_header(f):
         if not isinstance(header[name], str) or not re.fullmatch(pattern, header[name], re.ASCII):
             raise ValueError(f'its header says of {name} {header[name]!r:.60}')
     size = header['size']
-    if not isinstance(size, dict) or size and size.keys() != {'channels', 'tonal', 'detail'}:
+    if not isinstance(size, dict) or size and size.keys() != {'channels', 'detail'}:
         raise ValueError(f'its header says of size {size!r:.60}')
     for name, value in size.items(): check_number(name, value, 0, CLIP_SAMPLES, whole=True)
     check_number('sr', header['sr'], *RATES, whole=True)

@@ -3,8 +3,8 @@
     python tools/build_site.py FOLDER
 
 FOLDER is nbdev's `_proc`; the site goes to the output folder that its nbdev.yml names. smalldocs renders the pages;
-around it, this script names pages and links as Quarto would, so that both renderers serve the same sources, puts
-KaTeX beside the pages, and leaves out the theme's font from the network: readers see their own sans-serif. It ends with
+around it, this script names pages and links as Quarto would, so that both renderers serve the same sources, folds
+tests away behind the word "tests", puts KaTeX beside the pages, and leaves out the theme's font from the network: readers see their own sans-serif. It ends with
 an error when there is a broken link or anything smalldocs could not read.
 """
 import json
@@ -19,6 +19,8 @@ from smalldocs.layout import KATEX
 from smalldocs.site import build
 
 HERE = Path(__file__).resolve().parent
+CHECK = re.compile(r'\b(assert|assert_close|expect_fail|test_close|test_eq|test_fail)\b')
+FOLDED = '#| code-fold: true\n#| code-summary: "tests"\n'
 OUTPUT_FILE = re.compile(r'(?m)^output-file: *(\S+)\.html\n')
 
 
@@ -53,10 +55,29 @@ def settle_links(path, names):
     path.write_text(json.dumps(nb))
 
 
+def is_test(cell):
+    "Is it a cell that checks something and shows nothing?"
+    source = ''.join(cell['source'])
+    return cell['cell_type'] == 'code' and not cell['outputs'] and '#|' not in source and bool(CHECK.search(source))
+
+
+def fold_tests(path):
+    "Put tests that follow each other into one cell, folded."
+    nb, cells = json.loads(path.read_text()), []
+    for cell in nb['cells']:
+        if not is_test(cell): cells.append(cell)
+        elif cells and ''.join(cells[-1]['source']).startswith(FOLDED):
+            cells[-1]['source'] = ''.join(cells[-1]['source']) + '\n\n' + ''.join(cell['source'])
+        else: cells.append(cell | dict(source=FOLDED + ''.join(cell['source'])))
+    path.write_text(json.dumps(nb | dict(cells=cells)))
+
+
 def name_pages(proc):
     "Rename every notebook, and turn the sidebar and the links to the new names."
     names = {path.name: rename(path).name for path in sorted(proc.rglob('*.ipynb'))}
-    for path in proc.rglob('*.ipynb'): settle_links(path, names)
+    for path in proc.rglob('*.ipynb'):
+        settle_links(path, names)
+        fold_tests(path)
     sidebar = proc/'sidebar.yml'
     sidebar.write_text(re.sub(r'\w+\.ipynb', lambda name: names.get(name[0], name[0]), sidebar.read_text()))
 

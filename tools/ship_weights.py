@@ -1,7 +1,8 @@
 """Put trained weights into the package, in half precision, each with a card.
 
-    python bench/rate_distortion.py data/albums --out runs/rate-distortion
-    python tools/ship_weights.py autoencoder runs/rate-distortion/autoencoder
+    python bench/rate_distortion.py data/albums --out runs/joint
+    python bench/rate_distortion.py data/albums --out runs/decoder --start runs/joint/autoencoder --same-latents
+    python tools/ship_weights.py autoencoder runs/decoder/autoencoder
     python bench/prior.py data/albums --out runs/prior-albums
     python tools/ship_weights.py prior-albums runs/prior-albums              (prior-builtin likewise, see bench/prior.py)
 
@@ -12,9 +13,9 @@ import argparse
 import json
 from pathlib import Path
 
-from celae.autoencoder import load_model
+from celae.autoencoder import SIZES, load_model
 from celae.generation import load_prior
-from celae.models import save_model
+from celae.models import model_hash, save_model
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT/'celae'/'weights'
@@ -50,28 +51,24 @@ def games_but(labels):
 def ship_autoencoder(folder, name):
     "The autoencoder, with the scores of the study if there are any."
     found = json.loads((ROOT/'bench'/'results'/'rate_distortion.json').read_text())
-    rows = [row for row in found['table'] if row['codec'].split()[0] in ('autoencoder', 'hybrid')]     # 'hybrid' in results of 0.1
-    def size(row): return row.get('values_per_clip', row.get('latent_size'))
-    scores = '; '.join(f'{size(row)} values: chroma {row["chroma"]:.3f}, onset {row["onset"]:.3f}, Zimtohrli {row["zimtohrli"]:.2f}, '
-                       f'MR-STFT {row["stft"]:.2f}, SNR {row["snr"]:.1f} dB' for row in rows)
-    model = load_model(folder)
-    norm, part = model.encoder.z_norm, model.encoder.to_z      # what is normalised afterwards may have any scale; this one fits into half precision
-    scale = 1 / norm.running_var.mean().sqrt()
-    for values in (part.weight, part.bias, norm.running_mean): values.data *= scale
-    norm.running_var *= scale**2
-    ship(model, name, what='Sinusoids plus a learned residual: 864, 1 728, 3 455 or 6 910 values for 5 s of sound, or 2 641 without detail, all with the same weights.',
-         music=f'{GAMES}{games_but(found["test"])}; and 96 tracks of built-in music; {found["n_train"]} clips of 5 s in all',
-         training=f'{found["steps"]} batches of 8 crops of 3 s by `bench/rate_distortion.py`, {found["minutes"]:.0f} minutes on two cores',
+    rows = [row for row in found['table'] if row['codec'] in SIZES]
+    scores = '; '.join(f'`{row["codec"]}`, {row["values_per_clip"]} values: chroma {row["chroma"]:.3f}, onset {row["onset"]:.3f}, '
+                       f'Zimtohrli {row["zimtohrli"]:.2f}, MR-STFT {row["stft"]:.2f}' for row in rows)
+    ship(load_model(folder), name, what='Sinusoids and a learned residual in one latent, from 8 to 64 channels every 93 ms, with or without sparse MDCT coefficients: all sizes with the same weights.',
+         music=f'{GAMES}{games_but(found["test"])}; and 320 tracks of built-in music; 4 905 clips of 5 s in all',
+         training='12 500 batches of 32 clips for the sinusoids, 3 200 batches of 8 crops of 3 s for all, and '
+                  '6 000 more for the decoder, half of them with the energy distance (`bench/rate_distortion.py --start --same-latents`)',
          scores=f'On {found["n_clips"]} clips of {" and ".join(ALBUMS[label] for label in found["test"])}, which it has not learned from: {scores}.')
 
 
 def ship_prior(folder, name):
     "A generative model."
     prior, facts = load_prior(folder), json.loads((folder/'prior.json').read_text())
-    learned = dict(music=GAMES + ', '.join(ALBUMS[label] for label in prior.labels)) if name == 'prior-albums' else dict(music='2 400 tracks that celae.music has rendered', limits='')
+    learned = dict(music=GAMES + ', '.join(ALBUMS[label] for label in prior.labels)) if name == 'prior-albums' else dict(music=f'{facts["tracks"]:,} tracks that celae.music has rendered', limits='')
     learned['music'] += f'; {facts["clips"]["train"]} clips of 5 s'
+    prior.config |= dict(codec_hash=model_hash(load_model()))       # of the same latents, if its decoder was trained further
     ship(prior, name, **learned, what=f'A generative model over the latents of size `musical`, by label: {", ".join(prior.labels)}.',
-         training=f'{facts["steps"]} batches of 32 clips by `bench/prior.py`, {facts["minutes"]:.0f} minutes on two busy cores',
+         training=f'{facts["steps"]} batches of 32 clips by `bench/prior.py`, {facts["minutes"]:.0f} minutes on one busy core',
          scores=f'Flow-matching loss on validation tracks: {facts["valid_loss"]:.3f}; more in the study of generation.')
 
 

@@ -1,8 +1,9 @@
-"""Use the playground as a person would, in a page of Voila and in JupyterLab: every slider, a new clip, a good, a large and a bad file, saving.
+"""Use the playground as a person would, in a page of Voila and in JupyterLab, while it plays: every slider, presets, A/B, a new clip, files, saving.
+No request may leave the machine, the console stays silent, and nothing is wider than the page, at 1280 and 390 pixels.
 In Voila it is also attacked, as other pages in the same browser and other users of the machine might: without the token, by another host's name, from another origin.
 Then the page is loaded again and closed, and its kernels have to end.
 
-    python tools/try_play.py [--picture PNG] [--chromium PATH]
+    python tools/try_play.py [--picture NAME] [--chromium PATH]
 
 Prints what it measured as JSON; ends with an error where something is not as it should be. Needs playwright, Chromium, voila and jupyterlab.
 Servers listen on this machine only.
@@ -28,16 +29,24 @@ from playwright.sync_api import sync_playwright
 import celae
 
 NOTEBOOK = Path(celae.__file__).parent/'play.ipynb'
-FLAGS = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu']
-STATE = """async () => {
-    const columns = [...document.querySelectorAll('audio')].map(a => a.closest('.widget-vbox'))
-    return Promise.all(columns.map(async c => {
-        const picture = c.querySelector('img'), bytes = new Uint8Array(await (await fetch(picture.src)).arrayBuffer())
-        return [c.querySelector('audio').src, picture.naturalWidth, bytes.reduce((a, b) => (31 * a + b) % 1000003, 7)].join()}))}"""
+FLAGS = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--autoplay-policy=no-user-gesture-required']
+PLAY = "document.querySelector('.celae-play').celae"
+STATE = """() => ['original', 'decoded', 'edited'].map(name => {
+    const {pcm, picture} = %s.model.get(name)
+    return [pcm, picture].map(d => new Uint8Array(d.buffer, d.byteOffset, d.byteLength).reduce((a, b) => (31 * a + b) %% 1000003, 7)).join()})""" % PLAY
+# Levels of what is heard, 20 ms apart, from here on
+METER = """() => {
+    const play = %s, {context, out} = play.player, meter = new AnalyserNode(context, {fftSize: 1024}), wave = new Float32Array(1024)
+    out.connect(meter)
+    play.levels = []
+    play.meter = setInterval(() => { meter.getFloatTimeDomainData(wave); play.levels.push(Math.max(...wave.map(Math.abs))) }, 20)}""" % PLAY
+WIDER = """() => [...document.querySelectorAll('.celae-play, .celae-play *')].filter(e => {
+    const box = e.getBoundingClientRect()
+    return box.width && (box.right > innerWidth + 1 || box.left < -1) || (e.matches('button') && e.scrollWidth > e.clientWidth + 1)}).map(e => e.outerHTML.slice(0, 90))"""
 
 
 def check(what, ok, found=''):
-    if not ok: raise SystemExit(f'{what}: not so ({str(found)[:300]})')
+    if not ok: raise SystemExit(f'{what}: not so ({str(found)[:1000]})')
 
 
 def wait_for(what, ask, secs=60.):
@@ -54,48 +63,95 @@ def wait_for(what, ask, secs=60.):
 def use(page, folder, bad, good, large):
     "Everything that one can do with the panel, checked."
     def state(): return page.evaluate(STATE)
-    def upload(path):
-        with page.expect_file_chooser() as chooser: page.get_by_role('button', name='your own file').click()
-        chooser.value.set_files(path)
-    wait_for('three players with pictures', lambda: len(state()) == 3 and all(part.split(',')[-2] != '0' for part in state()), 180)
+    def ask(words): return page.evaluate(f'{PLAY}.{words}')
+    def idle(): return ask('sent.size') == 0
     def press(slider, key, times=1):
-        slider.locator('.noUi-handle').focus()
+        slider.focus()
         for _ in range(times): page.keyboard.press(key)
-    def edited(before): return all(a != b for a, b in zip(state()[2].rsplit(',', 1), before[2].rsplit(',', 1), strict=True))
-    sliders, moves = {slider.locator('label').inner_text(): slider for slider in page.locator('.widget-hslider').all()}, {}
-    for name, slider in sliders.items():
-        there, back = ('ArrowLeft', 'ArrowRight') if name == 'gain' else ('ArrowRight', 'ArrowLeft')
+    def button(name): return page.locator('.celae-play').get_by_role('button', name=name, exact=True)
+    def choose(name, value): page.locator(f'.celae-play select[data-name="{name}"]').select_option(value)
+    def chosen(): return ask('state.clip')
+    def upload(path):
+        with page.expect_file_chooser() as chooser: button('your own file').click()
+        chooser.value.set_files(path)
+    wait_for('the panel', lambda: all(state()), 180)
+    button('▶ play').click()
+    wait_for('it plays', lambda: ask('player.position()') > .2)
+    page.evaluate(METER)
+    time.sleep(6)                                       # once round
+    quiet, moves = sum(level < 1e-4 for level in ask('levels')) / len(ask('levels')), {}
+    page.evaluate(f'{PLAY}.levels = []')
+    plain, took = state(), []
+    for slider in page.locator('.celae-play input[type=range]').all():
+        name = slider.get_attribute('data-name')
         start = state()
         if name == 'freeze-loop':                       # is only heard when something is frozen
-            press(sliders['freeze'], 'PageUp', 2)
-            wait_for('frozen', lambda start=start: edited(start))
-            time.sleep(2)
+            press(page.locator('.celae-play input[data-name=freeze]'), 'ArrowRight', 16)
+            wait_for('frozen', lambda: idle() and state() != plain)
         before = state()
-        press(slider, there, 3)
-        moves[name] = wait_for(f'{name}: another sound and another picture', lambda before=before: edited(before))
-        check(f'{name}: original and reconstruction stay', state()[:2] == before[:2])
-        press(slider, back, 3)
-        wait_for(f'{name}: back again', lambda before=before: state() == before)
-        if name == 'freeze-loop': press(sliders['freeze'], 'Home')
-        wait_for(f'{name}: all back again', lambda start=start: state() == start)
+        page.evaluate(f'{PLAY}.took = []')
+        press(slider, 'ArrowLeft' if name == 'gain' else 'ArrowRight', 3)
+        moves[name] = wait_for(f'{name}: another sound and another picture', lambda before=before: idle() and state()[2] != before[2])
+        took += ask('took')
+        check(f'{name}: original and decoded stay', state()[:2] == before[:2])
+        check(f'{name}: it plays on', ask('player.playing'))
+        slider.dblclick()                               # back to its default
+        if name == 'freeze-loop': page.locator('.celae-play input[data-name=freeze]').dblclick()
+        wait_for(f'{name}: back again', lambda start=start: idle() and state() == start)
     check('twelve sliders', len(moves) == 12, moves)
+    levels = ask('levels')
+    check('no silence through all moves', sum(level < 1e-4 for level in levels) / len(levels) < quiet + .03, (quiet, sorted(levels)[:9]))
+    for name in ask("model.get('presets')"):
+        button(name).click()
+        wait_for(f'preset {name}', lambda: idle() and state()[2] != plain[2])
+    at = ask('player.position()')
+    page.locator('.celae-play').focus()
+    for key, name in dict(a='original', c='decoded', b='edited').items():
+        page.keyboard.press(key)
+        check(f'key {key}', ask('player.heard') == name and ask('player.playing'), name)
+    check('the place is kept', (ask('player.position()') - at) % ask('player.secs') < 2)
+    page.keyboard.press('l')
+    check('no loop', not ask('player.loop'))
+    wait_for('the end', lambda: not ask('player.playing'), 10)
+    page.keyboard.press('l')
+    page.keyboard.press(' ')
+    wait_for('it plays again', lambda: ask('player.playing'))
+    with page.expect_download() as download: button('download').click()
+    kept = Path(download.value.path()).read_bytes()
+    check('the download is what is heard', kept[:4] == b'RIFF' and len(kept) == 44 + ask("model.get('edited').pcm.byteLength"), len(kept))
+    button('reset').click()
+    wait_for('reset', lambda: idle() and state() == plain)
+    # pressed while busy: a new clip, moves, a choice and saving, all at once
+    page.evaluate(f"""() => {{ const play = {PLAY}
+        play.set({{label: play.inputs.label.c.options[0], seed: 5}}); play.ask('make')
+        for (let i = 0; i < 30; i++) play.set({{gain: 1 + i / 40}})
+        play.set({{transpose: 3}}); play.ask('save'); play.set({{mask: 4}}) }}""")
+    check('the busy sign', page.locator('.celae-play.is-busy').count() == 1)
+    wait_for('a sound is saved', lambda: (folder/'001'/'settings.json').exists())
+    wait_for('all is done', idle)
+    check('the new clip is chosen', chosen().startswith('new: ') and chosen().endswith('seed 5'), chosen())
+    last = ask('state')
+    check('no move is lost', (last['gain'], last['transpose'], last['mask'], last['seed']) == (1.725, 3, 4, 6), last)
+    saved = json.loads((folder/'001'/'settings.json').read_text())
+    check('what is saved is of its moment', (saved['settings']['gain'], saved['settings']['mask'], saved['clip']) == (1.725, 0, chosen()), saved)
     before = state()
-    page.locator('.widget-dropdown select').first.select_option('house')
-    wait_for('another clip: all three change', lambda: all(a != b for a, b in zip(state(), before, strict=True)))
+    choose('clip', 'house')
+    wait_for('another clip: all three change', lambda: idle() and all(a != b for a, b in zip(state(), before, strict=True)))
+    check('it plays on', ask('player.playing'))
     upload(bad)
-    wait_for('a message about a bad file', lambda: Path(bad).name in page.locator('.jupyter-widgets b').inner_text())
+    wait_for('a message about a bad file', lambda: Path(bad).name in page.locator('.celae-play .message.bad').inner_text())
     upload(good)
-    chosen = page.locator('.widget-dropdown select').first.input_value
     wait_for('a good file is chosen', lambda: chosen() == Path(good).name)
     sent = time.time()
     if large: upload(large)
     if large: wait_for('a large file is chosen', lambda: chosen() == Path(large).name)
     sent = time.time() - sent
-    page.get_by_role('button', name='make a new clip').click()
-    wait_for('a new clip', lambda: page.locator('.widget-dropdown select').first.input_value().startswith('new 1'))
-    page.get_by_role('button', name='save', exact=True).click()
-    wait_for('a sound is saved', lambda: (folder/'001'/'settings.json').exists())
-    return dict(large_upload=round(sent, 1), slowest_move=round(max(moves.values()), 2), median_move=round(sorted(moves.values())[len(moves) // 2], 2))
+    button('make a new clip').click()
+    wait_for('a new clip', lambda: chosen().startswith('new: ') and chosen().endswith('seed 6'))
+    check('tooltips', all(page.locator('.celae-play .control').evaluate_all("all => all.map(e => e.dataset.help)")))
+    if page.locator('.jp-NotebookPanel').count(): check('keys are not those of the notebook', page.locator('.jp-CodeCell').count() == 1)
+    took = sorted(took)
+    return dict(large_upload_s=round(sent, 1), moves=len(took), median_move_ms=round(took[len(took) // 2]), slowest_move_ms=round(took[-1]))
 
 
 def free_port():
@@ -145,7 +201,7 @@ def reload_and_close(page, server, port, token):
     status = connection.getresponse().status
     check('channels with the cookies, by another origin', status == 403, status)
     page.reload(timeout=180_000)
-    page.locator('audio').first.wait_for(timeout=180_000)
+    page.locator('.celae-play').wait_for(timeout=180_000)
     check('another kernel', kernel_of(page) != first)
     ended = wait_for('the old kernel is gone', lambda: processes(server) == 1)
     page.goto('about:blank')
@@ -181,7 +237,10 @@ def try_in(kind, browser, good, bad, large, picture):
     with TemporaryDirectory() as folder:
         server, port, address = serve(kind, Path(folder))
         try:
-            page = browser.new_context(viewport=dict(width=1500, height=900)).new_page()
+            page, wrong = browser.new_context(viewport=dict(width=1280, height=900)).new_page(), []
+            page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' and kind == 'voila' else None)    # JupyterLab has its own
+            page.on('pageerror', lambda error: wrong.append(str(error)))
+            page.on('request', lambda request: None if request.url.startswith((f'http://127.0.0.1:{port}/', 'data:', 'blob:')) else wrong.append(request.url))
             page.goto(address, timeout=180_000)
             if kind == 'lab':
                 page.locator('.jp-CodeCell').first.wait_for(timeout=120_000)
@@ -189,7 +248,12 @@ def try_in(kind, browser, good, bad, large, picture):
                 page.get_by_role('menuitem', name='Run', exact=True).click()
                 page.get_by_text('Run All Cells', exact=True).click()
             found = use(page, Path(folder)/'saved', bad, good, large if kind == 'voila' else '')     # JupyterLab has its own limit
-            if picture: page.screenshot(path=f'{picture}-{kind}.png')
+            for width in (1280, 390):
+                page.set_viewport_size(dict(width=width, height=844))
+                time.sleep(.5)
+                if picture: page.screenshot(path=f'{picture}-{kind}-{width}.png', full_page=True)
+                if kind == 'voila': check(f'nothing is wider than {width} pixels', not (wide := page.evaluate(WIDER)), wide)
+            check(f'{kind}: no errors, no requests to other machines', not wrong, wrong)
             if kind == 'voila':
                 token = address.partition('token=')[2]
                 attack(port, token, kernel_of(page))
