@@ -245,6 +245,8 @@ def try_in(kind, browser, good, bad, large, picture):
             if kind == 'lab':
                 page.locator('.jp-CodeCell').first.wait_for(timeout=120_000)
                 page.get_by_text('| Idle').wait_for(timeout=120_000)
+                if page.locator('.jp-DirListing').is_visible(): page.keyboard.press('Control+b')           # its list of files may take most of the window
+                wait_for('room for the notebook', lambda: page.locator('.jp-NotebookPanel').bounding_box()['width'] > 700)
                 page.get_by_role('menuitem', name='Run', exact=True).click()
                 page.get_by_text('Run All Cells', exact=True).click()
             found = use(page, Path(folder)/'saved', bad, good, large if kind == 'voila' else '')     # JupyterLab has its own limit
