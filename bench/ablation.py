@@ -15,7 +15,6 @@ from celae.autoencoder import MusicAutoencoder, load_model
 from celae.data import clip_table, load_clips, progress
 from celae.evaluation import evaluate
 from celae.metrics import PERCEPTUAL
-from celae.models import log_rms
 
 
 class Changed(MusicAutoencoder):
@@ -55,10 +54,9 @@ class NoNoise(Changed):
 
 class Uncoded(Changed):
     "Sinusoids as they were found: what their coding costs."
-    def encode(self, wav, level=None):
-        level = log_rms(wav) if level is None else level
-        self.found = self.find_roll(wav / level.exp()[:, None, None])
-        return super().encode(wav, level)
+    def find_roll(self, wav):
+        self.found = super().find_roll(wav)
+        return self.found
     def change_roll(self, amplitude, offset): return self.found
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from common import write
 from judges import embed
-from prior import TRACKS
+from prior import built_in
 
 from celae.autoencoder import load_model
 from celae.data import CLIP_SAMPLES, SR, Clips, atomic_write, clip_table, load_clips, progress
@@ -35,7 +35,7 @@ KINDS = dict(sound=sound_vectors, notes=note_vectors, judge=embed)
 
 def music_of(name, folder, cache, n):
     "Clips that the prior has learned from, and `n` that nothing has."
-    music = folder if name == 'albums' else builtin_music(cache/'builtin-prior', TRACKS, seed=20_000)
+    music = folder if name == 'albums' else built_in(cache)
     known = load_clips(clip_table(music, 8000, seed=0), cache).split('train')
     if name == 'albums':
         table = clip_table(folder, seed=0)

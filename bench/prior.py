@@ -20,6 +20,12 @@ from celae.music import builtin_music
 
 TRACKS = 100      # of each built-in style
 
+
+def built_in(cache, tracks=TRACKS):
+    "The built-in music that the prior learns from, of a seed that nothing else uses."
+    return builtin_music(cache/'builtin-prior', tracks, seed=20_000)
+
+
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path, nargs='?')
@@ -31,7 +37,7 @@ if __name__ == '__main__':
     parser.add_argument('--start', type=Path, help='folder of a prior to go on from')
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
-    music = args.folder or builtin_music(args.cache/'builtin-prior', args.tracks, seed=20_000)
+    music = args.folder or built_in(args.cache, args.tracks)
     clips = load_clips(clip_table(music, args.clips, seed=0), args.cache)
     model = load_model('musical')
     latent, start = encode_clips(model, clips), time.time()
