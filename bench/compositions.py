@@ -60,6 +60,7 @@ def tone_frames(clips, sounds, title):
 def level_1(wav): return wav / log_rms(wav).exp()[:, None, None]
 
 
+@torch.no_grad()
 def frames_of(clips, with_detail):
     "Name -> frames (b, d, 54)."
     model, base = load_model(), load_model().with_size('base')

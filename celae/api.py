@@ -164,6 +164,8 @@ def generate(
     style: str | None = None,  # a label that a prior knows; None: any
     seconds: float = 20.,      # length
     seed: int = 0,             # the same seed makes the same music
+    tempo: float | None = None,  # beats a minute, 40 to 240; None: usual for the style
+    key: str | None = None,    # such as 'A minor'; None: usual for the style
 ) -> np.ndarray:               # sound (1, t) at 22 050 Hz
     "Make new music."
-    return generate_music(find_prior(style), codec_at(size='musical'), style, seconds, seed)
+    return generate_music(find_prior(style), codec_at(size='musical'), style, seconds, seed, tempo, key)

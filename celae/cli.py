@@ -48,6 +48,14 @@ def _finite(value):
     if value is None or math.isfinite(value): return value
     raise typer.BadParameter(f'{value} is not a finite number')
 
+def _key(value):
+    "The name of a key, read before anything else is done."
+    if value is None: return value
+    from celae.beats import key_index
+    try: key_index(value)
+    except ValueError as e: raise typer.BadParameter(str(e)) from None
+    return value
+
 def _musical(model):
     "A model at the size whose latents can be edited; those of 2024 have one size only."
     from celae.autoencoder import load_model
@@ -538,6 +546,11 @@ def generate(
     begin: Annotated[Path | None, Option(help='A file to begin with; its first minute is used.')] = None,
     strength: Annotated[float, Option(
         min=0, max=1, callback=_finite, help='Vary that file: 0 as it is, 1 nothing of it.')] = 0.,
+    tempo: Annotated[float | None, Option(
+        min=40, max=240, callback=_finite, help='Beats a minute. [default: usual for the style; of BEGIN]')] = None,
+    key: Annotated[str | None, Option(
+        callback=_key, help='Such as "A minor" or Bb. [default: usual for the style; of BEGIN]')] = None,
+    beats_from: Annotated[Path | None, Option(help='A sound file with whose beats it keeps time.')] = None,
     seed: Seed = 0, model: Model = None,
     prior: Annotated[str | None, Option(
         help='A folder, prior-builtin or prior-albums. [default: the first that knows the style]')] = None,
@@ -545,17 +558,22 @@ def generate(
 ):
     """Make new music, or go on with a file, or vary it.
 
-    Examples: celae generate --style ambient --seconds 20 -o new.ogg
+    Examples: celae generate --style house --tempo 124 --key "A minor" --seconds 30 -o new.ogg
+
+    celae generate --style folk --beats-from drums.wav -o along.ogg
 
     celae generate --begin song.mp3 --seconds 10 -o longer.ogg
 
     celae generate --begin song.mp3 --strength 0.5 -o other.ogg
     """
-    if begin: input_path(begin)
-    output_path(out, [begin] if begin else [], overwrite, AUDIO_OUT)
+    read = [path for path in (begin, beats_from) if path]
+    for path in read: input_path(path)
+    output_path(out, read, overwrite, AUDIO_OUT)
+    if tempo and beats_from: raise ValueError('choose --tempo or --beats-from, not both')
     if rate: file_rate(out, rate)
     _check_names(model, prior, style)
     secs = seconds if seconds is not None else 0. if begin and strength else 20.
+    from celae.beats import beats_of
     from celae.data import SR, sound_format, write_audio
     from celae.generation import find_prior, load_prior, vary_file
     from celae.generation import generate as make
@@ -564,8 +582,9 @@ def generate(
     n = own.channels if to.channels > 1 else 1
     if begin: log.info('%s', f'{own} -> continued or varied at 22 kHz, {_channels(n)} -> {to}')
     parts = load_prior(prior) if prior else find_prior(style), _musical(model)
-    if begin: wav = vary_file(*parts, begin, secs, strength, style, seed, n > 1)
-    else: wav = make(*parts, style, secs, seed)
+    asked = dict(tempo=tempo, key=key, beats=beats_of(beats_from) if beats_from else None)
+    if begin: wav = vary_file(*parts, begin, secs, strength, style, seed, n > 1, **asked)
+    else: wav = make(*parts, style, secs, seed, **asked)
     write_audio(out, wav, like=to)
     print(describe_sound(out))
 

@@ -1,0 +1,108 @@
+"""Does new music keep the tempo and the key that were asked for? Pieces of 20 s, longer than any clip that a prior has learned from.
+
+    python bench/control.py                (half an hour on one core)
+    python bench/control.py --tune         (weights of guidance and steps, on other seeds)
+
+Tempos are drawn between those of the slowest and the fastest tenth of the clips of a label, keys among all 24. What is found in the sound is compared
+with what was asked: the tempo by librosa within 4 %, beats within 70 ms (mir_eval), the key by the profiles of celae.beats. The same estimators are asked
+about built-in tracks that were written with these tempos and keys, which is what can be reached, and about pieces of which something else was asked, which
+is chance.
+"""
+import argparse
+import time
+from pathlib import Path
+
+import mir_eval
+import numpy as np
+import pandas as pd
+import torch
+from common import write
+
+from celae.autoencoder import load_model
+from celae.beats import KEY_NAMES, find_beats, find_key, steady_beats
+from celae.data import SR, progress, safe_level
+from celae.evaluation import bootstrap_interval
+from celae.generation import GUIDANCE, PRIORS, generate, load_prior
+from celae.music import render_track
+from celae.streams import decode_blocks
+
+SECS, TOLERANCE = 20., .04
+
+
+def wishes(prior, n, seed):
+    "A label, a tempo and a key for each piece, seeds and labels in turn."
+    rng = np.random.default_rng(seed)
+    def one(i):
+        tempos = prior.habits[i % len(prior.labels), :, 0]
+        low, high = np.quantile(tempos[tempos > 0], [.1, .9])
+        return dict(label=prior.labels[i % len(prior.labels)], tempo=float(rng.uniform(low, high)), key=str(rng.choice(KEY_NAMES)))
+    return [one(i) for i in range(n)]
+
+
+def found(wav):
+    "Tempo, beats and key of a sound."
+    beats = find_beats(wav)
+    return dict(key=find_key(wav), tempo=beats.tempo_bpm if beats else np.nan, times=beats.time if beats else np.zeros(0))
+
+
+def compare(wish, heard):
+    "Is it as was asked?"
+    ratio, times = heard['tempo'] / wish['tempo'], steady_beats(wish['tempo'], SECS).time
+    times, tonic = times[(times >= 0) & (times < SECS)], wish['key'].split()[0]
+    return dict(tempo=float(abs(ratio - 1) < TOLERANCE), tempo_or_octave=float(any(abs(ratio / k - 1) < TOLERANCE for k in (.5, 1, 2))),
+                beats=mir_eval.beat.f_measure(times, heard['times']), key=float(heard['key'] == wish['key']), tonic=float(heard['key'].split()[0] == tonic))
+
+
+def written(wish, seed):
+    "A built-in track as it was asked for."
+    key, mode = wish['key'].split()
+    return render_track(wish['label'], 500_000 + seed, SECS, tempo_bpm=wish['tempo'], key=key, mode=mode, metre='4/4')[0]
+
+
+def through(model, wav):
+    "A sound through the codec."
+    latent = model.encode(torch.from_numpy(wav)[None])
+    return safe_level(np.concatenate(list(decode_blocks(model, latent, wav.shape[1])), 1))
+
+
+def scores_of(wanted, sounds, title):
+    "What of each wish was heard, and means with intervals."
+    table = pd.DataFrame([compare(wish, found(wav)) for wish, wav in progress(zip(wanted, sounds), title, len(wanted))])
+    return {name + end: value for name in table for end, value in zip(('', '_low', '_high'), (table[name].mean(), *bootstrap_interval(table[name], table.index)))}
+
+
+@torch.no_grad()
+def study(name, n, seed):
+    "Rows of one prior."
+    prior, model = load_prior(name), load_model('musical')
+    wanted = wishes(prior, n, seed)
+    def made(seed, **how): return (generate(prior, model, wish['label'], SECS, seed + i, **{key: wish[key] for key in how.get('asked', ())}, guidance=how.get('guidance')) for i, wish in enumerate(wanted))
+    rows = {'generated, tempo and key asked': made(seed, asked=('tempo', 'key')), 'generated, tempo asked': made(seed, asked=('tempo',)),
+            'generated, key asked': made(seed, asked=('key',)), 'generated, neither asked': made(seed)}
+    if name == 'prior-builtin':
+        rows = {'written': (written(wish, i) for i, wish in enumerate(wanted)), 'written, decoded': (through(model, written(wish, i)) for i, wish in enumerate(wanted))} | rows
+    return [dict(row=row, **scores_of(wanted, sounds, f'{name}: {row}')) for row, sounds in rows.items()]
+
+
+@torch.no_grad()
+def tune(name, n):
+    "Weights of guidance, on seeds that the study does not use."
+    prior, model = load_prior(name), load_model('musical')
+    wanted = wishes(prior, n, 77)
+    for guidance in (1., 1.5, 2., 3., dict(beats=3., key=2., label=2.), dict(beats=3., key=3., label=1.5)):
+        start = time.time()
+        sounds = [generate(prior, model, wish['label'], SECS, 10_000 + i, wish['tempo'], wish['key'], guidance=guidance) for i, wish in enumerate(wanted)]
+        secs, scores = time.time() - start, scores_of(wanted, sounds, name)
+        print(name, guidance, {key: round(scores[key], 2) for key in ('tempo', 'tempo_or_octave', 'beats', 'key', 'tonic')}, f'{n * SECS / secs:.0f} x real time', flush=True)
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--n', type=int, default=96, help='pieces of each row')
+    parser.add_argument('--priors', nargs='+', default=list(PRIORS), help='folders, or those that ship')
+    parser.add_argument('--tune', action='store_true')
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    if args.tune:
+        for name in args.priors: tune(name, args.n)
+    else: write('control', secs=SECS, n=args.n, guidance=GUIDANCE, rate=SR, priors={name: study(name, args.n, 0) for name in args.priors})
