@@ -10,7 +10,6 @@ is chance.
 """
 import argparse
 import time
-from pathlib import Path
 
 import mir_eval
 import numpy as np

@@ -6,8 +6,8 @@
 __all__ = ['HOP', 'LOWEST', 'N_TONES', 'BANDS', 'N_PEAKS', 'N_LASTING', 'FRAMES', 'PAIR', 'ROWS', 'SIZES', 'CHANNELS',
            'SIZE_SHARES', 'DETAIL_SHARE', 'N_READ', 'N_NOISE', 'stft', 'istft', 'find_sinusoids', 'tone_frequencies',
            'tone_phases', 'draw_sinusoids', 'RollEncoder', 'RollDecoder', 'log_magnitude_rows', 'Encoder', 'Residual',
-           'Size', 'as_size', 'standing_noise', 'MusicAutoencoder', 'read_targets', 'Draws', 'draw', 'draw_rolls',
-           'load_model', 'onnx_inputs', 'export_onnx']
+           'Size', 'is_tonal', 'as_size', 'standing_noise', 'MusicAutoencoder', 'read_targets', 'Draws', 'draw',
+           'draw_rolls', 'load_model', 'onnx_inputs', 'export_onnx']
 
 # %% ../nbs/01c_autoencoder.ipynb #d03b7b1b
 from copy import copy
@@ -259,6 +259,12 @@ SIZES = dict(quarter=Size(8, 423), half=Size(16, 847), base=Size(32, 1694), doub
 CHANNELS = (8, 16, 32, 64)                            # of `z` that the model is trained to decode
 SIZE_SHARES, DETAIL_SHARE = (.15, .15, .3, .4), .5    # of batches: with so many channels; with detail
 
+def is_tonal(
+    channel: int,   # number of a channel of `z`
+) -> bool:
+    "Does a channel hold sinusoids? One of the spectrum is followed by three that do."
+    return channel % 4 > 0
+
 # %% ../nbs/01c_autoencoder.ipynb #158eb823
 def as_size(
     size: str | dict | Size,   # one of `SIZES`, fields of a `Size`, or one
@@ -282,11 +288,13 @@ class _Networks(nn.Module):
     def __init__(self, width, encoder_depth, decoder_depth, roll_width):
         super().__init__()
         most = CHANNELS[-1]
-        self.encoder, self.roll_encoder = Encoder(most // 4, width, encoder_depth), RollEncoder(most * 3 // 4, roll_width)
-        self.roll_decoder = RollDecoder(most * 3 // 4, roll_width)
+        n_tonal = sum(map(is_tonal, range(most)))
+        self.encoder = Encoder(most - n_tonal, width, encoder_depth)
+        self.roll_encoder, self.roll_decoder = RollEncoder(n_tonal, roll_width), RollDecoder(n_tonal, roll_width)
         self.residual = Residual(most, width, decoder_depth, 2 * len(CHANNELS))
         self.heads = nn.Linear(most, N_READ)
-        self.register_buffer('is_tonal', torch.arange(most) % 4 > 0, persistent=False)
+        tonal = torch.tensor([is_tonal(channel) for channel in range(most)])
+        self.register_buffer('is_tonal', tonal, persistent=False)
 
     def pad(self, z):
         "All channels, those that are not kept as zeros."
@@ -325,27 +333,11 @@ def standing_noise(
     "White noise that depends on the place in the sound alone."
     return _noise_table(device)[torch.arange(start, start + n, device=device) % N_NOISE]
 
-# %% ../nbs/01c_autoencoder.ipynb #70bfec06
-class MusicAutoencoder(_Networks, Codec, PyTorchModelHubMixin):
-    "Sinusoids and a learned residual in one latent; any length of sound."
+# %% ../nbs/01c_autoencoder.ipynb #f6030211
+class _Sized(_Networks, Codec):
+    "Sizes, and how many frames a sound has."
     frame = FRAMES * HOP
     span = mdct_frames(CLIP_SAMPLES, frame)
-
-    def __init__(self,
-        size: str | dict = 'base',   # one of `SIZES`, or the fields of a `Size`
-        width: int = 192,            # channels inside the networks of the spectrum
-        encoder_depth: int = 3,      # blocks before the latent
-        decoder_depth: int = 5,      # blocks after it
-        roll_width: int = 256,       # channels inside the networks of the sinusoids
-        z_noise: float = .1,         # standard deviation of the noise added to `z` in training
-    ):
-        super().__init__(width, encoder_depth, decoder_depth, roll_width)
-        self.config = dict(width=width, encoder_depth=encoder_depth, decoder_depth=decoder_depth,
-                           roll_width=roll_width, z_noise=z_noise)
-        self.z_noise = z_noise
-        rolls = 3 * (len(self.roll_decoder.blocks) + 1)            # frames of `z` seen to either side
-        self.reach = rolls + ceil((3 * decoder_depth + 2) / ROWS) + 1
-        self._set_size(size)
 
     def _set_size(self, size):
         self.size = as_size(size)
@@ -353,7 +345,7 @@ class MusicAutoencoder(_Networks, Codec, PyTorchModelHubMixin):
         self.config = self.config | dict(size=asdict(self.size))
         self.sparse_mdct = SparseMDCT(self.size.detail, self.frame) if self.size.detail else None
         self.channels, order = self.size.channels, range(CHANNELS[-1])
-        if self.size.detail: order = sorted(order, key=lambda channel: channel % 4 > 0)   # it carries the tones
+        if self.size.detail: order = sorted(order, key=is_tonal)        # it carries the tones
         self.kept = sorted(order[:self.channels])                # numbers of the channels that `z` has
         self.values_per_clip = self.channels * self.n_frames(CLIP_SAMPLES) + self.size.detail + 1
 
@@ -368,7 +360,7 @@ class MusicAutoencoder(_Networks, Codec, PyTorchModelHubMixin):
     @property
     def tonal_channels(self) -> list:
         "Numbers of the channels of `z` that hold sinusoids."
-        return [i for i, channel in enumerate(self.kept) if channel % 4]
+        return [i for i, channel in enumerate(self.kept) if is_tonal(channel)]
 
     @property
     def family(self): return 'autoencoder' if self.size.detail else 'autoencoder without detail'
@@ -382,6 +374,14 @@ class MusicAutoencoder(_Networks, Codec, PyTorchModelHubMixin):
     def latent_shape(self, n_samples): return self.channels, self.n_frames(n_samples)
     def max_samples(self, n_frames): return (n_frames - 1) * self.frame
 
+    def draw_size(self) -> Size:
+        "Channels and detail of a batch in training."
+        size = list(SIZES.values())[int(torch.multinomial(torch.tensor(SIZE_SHARES), 1))]
+        return size if torch.rand(()) < DETAIL_SHARE else replace(size, detail=0)
+
+# %% ../nbs/01c_autoencoder.ipynb #70bfec06
+class _Sounding(_Sized):
+    "From sound to latent and back."
     def find_roll(self,
         wav: Tensor,     # sound of level 1 (b, 1, t)
     ) -> tuple:          # square roots of amplitudes, and offsets (b, 105, 4 n)
@@ -399,7 +399,9 @@ class MusicAutoencoder(_Networks, Codec, PyTorchModelHubMixin):
         n = self.n_frames(wav.shape[-1])
         rest = self.encoder(log_magnitude_rows(stft(wav), ROWS * n))
         tonal = self.roll_encoder(*(roll or self.find_roll(wav)))
-        return torch.cat([rest[:, :, None], tonal.unflatten(1, (-1, 3))], 2).flatten(1, 2)
+        z = rest.new_empty(len(rest), len(self.is_tonal), n)
+        return z.index_copy(1, (~self.is_tonal).nonzero()[:, 0], rest).index_copy(
+            1, self.is_tonal.nonzero()[:, 0], tonal.to(rest.dtype))
 
     def encode(self, wav, level=None):
         level = log_rms(wav) if level is None else level
@@ -413,7 +415,7 @@ class MusicAutoencoder(_Networks, Codec, PyTorchModelHubMixin):
     ) -> tuple:           # spectrum, magnitudes of noise (b, n, 513), roll
         "What `decode` draws noise for."
         n, detail = mdct_frames(n_samples, HOP), latent.detail
-        roll = [x * bool(self.tonal_channels) for x in self.decode_roll(latent.z)]
+        roll = [x * bool(self.tonal_channels) for x in self.decode_roll(latent.z)]      # else silence
         amplitude, offset = roll[0][..., :n].square(), roll[1][..., :n]
         phase = tone_phases(offset, latent.phase, latent.lead * FRAMES)
         detail = None if detail is None else stft(imdct(detail.to_dense(), n_samples))
@@ -429,10 +431,24 @@ class MusicAutoencoder(_Networks, Codec, PyTorchModelHubMixin):
 
     def forward(self, wav): return self.reconstruct(wav)
 
-    def draw_size(self) -> Size:
-        "Channels and detail of a batch in training."
-        size = list(SIZES.values())[int(torch.multinomial(torch.tensor(SIZE_SHARES), 1))]
-        return size if torch.rand(()) < DETAIL_SHARE else replace(size, detail=0)
+# %% ../nbs/01c_autoencoder.ipynb #c60915e8
+class MusicAutoencoder(_Sounding, PyTorchModelHubMixin):
+    "Sinusoids and a learned residual in one latent; any length of sound."
+    def __init__(self,
+        size: str | dict = 'base',   # one of `SIZES`, or the fields of a `Size`
+        width: int = 192,            # channels inside the networks of the spectrum
+        encoder_depth: int = 3,      # blocks before the latent
+        decoder_depth: int = 5,      # blocks after it
+        roll_width: int = 256,       # channels inside the networks of the sinusoids
+        z_noise: float = .1,         # standard deviation of the noise added to `z` in training
+    ):
+        super().__init__(width, encoder_depth, decoder_depth, roll_width)
+        self.config = dict(width=width, encoder_depth=encoder_depth, decoder_depth=decoder_depth,
+                           roll_width=roll_width, z_noise=z_noise)
+        self.z_noise = z_noise
+        rolls = 3 * (len(self.roll_decoder.blocks) + 1)            # frames of `z` seen to either side
+        self.reach = rolls + ceil((3 * decoder_depth + 2) / ROWS) + 1
+        self._set_size(size)
 
     def transpose(self,
         z: Tensor,         # from `encode` (b, d, n)
@@ -464,7 +480,8 @@ def read_targets(
 ) -> Tensor:             # (b, N_READ, n)
     "What the linear heads should read: semitones, pitch classes, onset and log power of the tones."
     mean = amplitude.unflatten(2, (-1, FRAMES)).mean(3)
-    classes = F.pad(mean.square(), (0, 0, LOWEST % 12, -(LOWEST + N_TONES) % 12)).unflatten(1, (-1, 12)).sum(1)
+    octaves = F.pad(mean.square(), (0, 0, LOWEST % 12, -(LOWEST + N_TONES) % 12))
+    classes = octaves.unflatten(1, (-1, 12)).sum(1)
     chroma = (classes / classes.sum(1, keepdim=True).clamp_min(1e-3)).sqrt()
     power = amplitude.pow(4).sum(1, keepdim=True).unflatten(2, (-1, FRAMES)).mean(3)
     rise = F.relu(amplitude.diff(dim=2, prepend=amplitude[..., :1])).mean(1, keepdim=True)
@@ -502,7 +519,7 @@ def draw_rolls(self: MusicAutoencoder,
 ) -> tuple:        # decoded, and found: square roots of amplitudes, offsets (b, 105, 4 n)
     "Encode and decode the sinusoids alone, with as many channels as one of the sizes has."
     roll = self.find_roll(_level_one(wav))
-    z, kept = self.roll_encoder(*roll), self.draw_size().channels * 3 // 4
+    z, kept = self.roll_encoder(*roll), sum(map(is_tonal, range(self.draw_size().channels)))
     z = (z + self.z_noise * torch.randn_like(z)) * (torch.arange(z.shape[1], device=z.device) < kept)[:, None]
     return self.roll_decoder(z), roll
 
@@ -529,7 +546,8 @@ def onnx_inputs(
 ) -> dict:                     # name of a network -> example of its inputs, and which of their axes is as long as the sound
     "What the networks are asked."
     n_bins, n = model.encoder.from_spectrum.in_features, 8
-    rows, roll, z = torch.zeros(1, ROWS * n, n_bins), torch.zeros(1, N_TONES, FRAMES * n), torch.zeros(1, CHANNELS[-1], n)
+    rows, roll = torch.zeros(1, ROWS * n, n_bins), torch.zeros(1, N_TONES, FRAMES * n)
+    z = torch.zeros(1, CHANNELS[-1], n)
     frames = torch.export.Dim('n', min=2)
     row_axis, roll_axis, z_axis = {1: ROWS * frames}, {2: FRAMES * frames}, {2: frames}
     return dict(encoder=((rows,), (row_axis,)), roll_encoder=((roll, roll.clone()), (roll_axis, roll_axis)),

@@ -65,7 +65,8 @@ class LocalAttention(nn.Module):
         n_heads: int = 6,  # that share them
     ):
         super().__init__()
-        if n_heads < 1 or width % (2 * n_heads): raise ValueError(f'{width} channels are not pairs for {n_heads} heads')
+        if n_heads < 1 or width % (2 * n_heads):
+            raise ValueError(f'{width} channels are not pairs for {n_heads} heads')
         self.n_heads = n_heads
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
@@ -76,7 +77,7 @@ class LocalAttention(nn.Module):
 
 # %% ../nbs/04_generation.ipynb #64113104
 class ConditionedBlock(nn.Module):
-    "Attention, then a convolution and two dense layers, each with a condition that scales, shifts and gates it."
+    "Attention, then a convolution and two dense layers, each scaled, shifted and gated."
     def __init__(self,
         width: int,          # channels in and out
         n_heads: int = 6,    # of the attention
@@ -224,8 +225,10 @@ def check_guidance(
     guidance: float | dict | None,   # one number for all; or for some of `GUIDANCE`; None: those
 ) -> dict:                           # a number for each
     "Read weights of classifier-free guidance."
-    given = guidance if isinstance(guidance, dict) else {} if guidance is None else dict.fromkeys(GUIDANCE, guidance)
-    if not given.keys() <= GUIDANCE.keys(): raise ValueError(f'guidance is for {", ".join(GUIDANCE)}, not {", ".join(given)}')
+    given = {} if guidance is None else guidance
+    if not isinstance(given, dict): given = dict.fromkeys(GUIDANCE, guidance)
+    unknown = ', '.join(given.keys() - GUIDANCE.keys())
+    if unknown: raise ValueError(f'guidance is for {", ".join(GUIDANCE)}, not {unknown}')
     return {name: check_number('guidance', value, -100, 100) for name, value in (GUIDANCE | given).items()}
 
 # %% ../nbs/04_generation.ipynb #d7ee44a5
@@ -270,7 +273,7 @@ def guided_velocity(
     n_labels, everywhere = len(flow.labels), torch.ones(len(z), dtype=torch.bool, device=z.device)
     weights = [1., *guidance.values(), 0.]
     total = torch.zeros_like(z)
-    factors = {i: weights[i] - weights[i + 1] for i in range(len(weights) - 1) if weights[i] != weights[i + 1]}
+    factors = {i: a - b for i, (a, b) in enumerate(zip(weights, weights[1:])) if a != b}
     told = [asked.hide(n_labels, **dict.fromkeys([*guidance][i:], everywhere)) for i in factors]
     t = torch.full((len(told) * len(z),), t).to(z)
     v = flow(z.repeat(len(told), 1, 1), t, Conditions(*map(torch.cat, zip(*told)))).float()
@@ -320,7 +323,9 @@ class _Asking(LatentFlow):
         "What is asked for, as the network is told."
         n, secs = len(index), n_frames * FRAME_SECS
         habits = self.draw_habits(index, generator)
-        def told_key(name, habit): return len(KEY_NAMES) if name == ANY else habit if name is None else key_index(name)
+        def told_key(name, habit):
+            if name is None: return habit
+            return len(KEY_NAMES) if name == ANY else key_index(name)
         def told_beats(wish, tempo, per_bar):
             if wish is None and TEMPO_BPM[0] <= tempo <= TEMPO_BPM[1]:
                 wish = replace(steady_beats(tempo, secs), per_bar=per_bar or None)
@@ -346,7 +351,7 @@ class LatentPrior(_Asking):
         n_steps: int = 8,           # steps from noise to latent, each of two evaluations
         known: Latent | None = None,   # `n_frames` to begin from, of one clip or as many; None: noise
         keep: Tensor | None = None,    # which of its frames stay as they are (n_frames,), bool; None: none
-        keep_hz: list | None = None,   # which of its motions stay: slowest and fastest of each band (Hz); None: none
+        keep_hz: list | None = None,   # which of its motions stay: bands of `latent_band` (Hz); None: none
         strength: float = 1.,       # how far back into noise `known` is sent where not kept; 1: all the way
     ) -> Latent:                    # z (n_clips, d, n_frames), level (n_clips,)
         "Draw latents, or draw parts of known ones anew."
@@ -365,7 +370,8 @@ class LatentPrior(_Asking):
             asked = asked._replace(known=there.expand_as(asked.known))
         def restore(z, t):
             if keep is not None: z = torch.where(keep, torch.lerp(noise, data, t), z)
-            return z if keep_hz is None else z + sum(latent_band(torch.lerp(noise, data, t) - z, *band) for band in keep_hz)
+            for band in keep_hz or []: z = z + latent_band(torch.lerp(noise, data, t) - z, *band)
+            return z
         def velocity(z, t): return guided_velocity(self, z, t, asked, weights)
         z = self.denormalise(integrate(velocity, torch.lerp(noise, data, start), start, n_steps, restore))
         if known is None: return Latent(z, self.draw_levels(index, rng))
@@ -395,7 +401,7 @@ def flow_loss(
     asked: Conditions,         # what each of them is
     generator: torch.Generator | None = None,  # draws times, noise and what is hidden; None: torch's own
 ) -> Tensor:                   # one number
-    "Mean squared error of the velocity from noise to music, where it is not known; all is told in validation."
+    "Mean squared error of the velocity where music is not known. In validation all conditions are told."
     n, noise = len(z), torch.randn(z.shape, generator=generator).to(z)
     t = torch.rand(n, generator=generator).to(z)
     unknown = torch.ones_like(z[:, :1])

@@ -343,7 +343,8 @@ class Playground(anywidget.AnyWidget):
     def make_clip(self):
         "Ask the prior for the clip that its controls describe, choose it, and go on to the next seed."
         how = prior_arguments(self.prior, self.state)
-        name = 'new: ' + ', '.join(f'{self.state[key]}' if key == 'label' else f'{key} {self.state[key]}' for key in how)
+        asked = {key: self.state[key] for key in prior_controls(self.prior) if self.state[key] != ANY}
+        name = 'new: ' + ', '.join(f'{value}' if key == 'label' else f'{key} {value}' for key, value in asked.items())
         self.add(name, safe_level(self.model.decode(self.prior.sample(**how), CLIP_SAMPLES)))
         self.state = self.state | dict(seed=(self.state['seed'] + 1) % 1_000_000)
 

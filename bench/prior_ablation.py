@@ -1,0 +1,84 @@
+"""What each part of the prior is worth: short trainings on the built-in music, each without one part, by their loss on validation tracks.
+
+    python bench/prior_ablation.py                  (half an hour on one core; goes on where it was interrupted)
+
+All rows see the same batches and the same validation noise. The loss is that of a flow that is told what its training was told; two seeds of the whole
+prior say how far apart two trainings may lie by chance.
+"""
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from common import write
+from prior import built_in, made_once
+from torch import nn
+
+from celae import generation
+from celae.autoencoder import load_model
+from celae.beats import describe_clips
+from celae.data import clip_table, load_clips
+from celae.generation import VelocityNetwork, fit_prior
+from celae.latent_analysis import encode_clips
+
+
+class Nothing(nn.Module):
+    "Adds nothing."
+    def forward(self, x): return torch.zeros_like(x)
+
+
+def without(*parts):
+    "The network with some parts of each block taken out."
+    class Less(VelocityNetwork):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            for block in self.blocks:
+                for part in parts: setattr(block, part, Nothing())
+    return Less
+
+
+class Unlinked(VelocityNetwork):
+    "Without skips."
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.skips = nn.ModuleList()
+
+
+ROWS = {'the prior': {}, 'the prior, another seed': dict(seed=1),
+        'without attention': dict(VelocityNetwork=without('attention')), 'without convolutions': dict(VelocityNetwork=without('conv')),
+        'without skips': dict(VelocityNetwork=Unlinked), 'without known parts': dict(P_BEGUN=0., P_GAP=0.),
+        'not told the key': dict(told='beats'), 'not told the beats': dict(told='keys'), 'told neither': dict(told=''),
+        'four blocks': dict(depth=4), 'eight blocks': dict(depth=8)}
+SETTINGS = ('seed', 'depth')       # arguments of `fit_prior`; the others are names in `celae.generation`
+
+
+def train(name, change, data, out, args):
+    "Loss on validation tracks after a short training."
+    path = out/f'{name} {args.steps}.json'
+    if path.exists(): return json.loads(path.read_text())
+    clips, latent, (beats, keys) = data
+    told = change.get('told', 'beats keys')
+    described = beats if 'beats' in told else [None] * len(clips), keys if 'keys' in told else ['C major'] * len(clips)
+    swapped = {key: value for key, value in change.items() if key not in (*SETTINGS, 'told')}
+    before = {key: getattr(generation, key) for key in swapped}
+    for key, value in swapped.items(): setattr(generation, key, value)
+    settings = {key: value for key, value in change.items() if key in SETTINGS}
+    prior, history = fit_prior(latent, clips, out/name, None, args.steps, described=described, device='cpu', **settings)
+    for key, value in before.items(): setattr(generation, key, value)
+    row = dict(row=name, valid_loss=history.valid_loss.min(), train_loss=history.train_loss.iloc[-1], n_weights=sum(p.numel() for p in prior.parameters()))
+    path.write_text(json.dumps(row))
+    print(row, flush=True)
+    return row
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--out', type=Path, default=Path('runs/prior-ablation'))
+    parser.add_argument('--cache', type=Path, default=Path('data/cache'))
+    parser.add_argument('--steps', type=int, default=400, help='batches of 32 clips')
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    args.out.mkdir(parents=True, exist_ok=True)
+    clips = load_clips(clip_table(built_in(args.cache), seed=0), args.cache)
+    data = clips, *made_once(args.out/'clips.pkl', lambda: (encode_clips(load_model('musical'), clips), describe_clips(clips)))
+    write('prior_ablation', steps=args.steps, clips=clips.table.split.value_counts().to_dict(), rows=[train(name, change, data, args.out, args) for name, change in ROWS.items()])
