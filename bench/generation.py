@@ -28,22 +28,31 @@ from celae.latent_analysis import encode_clips
 from celae.models import Latent, model_hash
 from celae.music import builtin_music
 from celae.set_metrics import ReferenceSet, evaluate_sets, note_vectors, sound_vectors
+from celae.training import fit_codec, new_model
 
 CHUNK, LONG, NOTES = 125, 5, 500   # clips described at a time; pieces of 5 s cut from one longer clip; clips of each row whose notes are transcribed
 KINDS = dict(sound=sound_vectors, notes=note_vectors, judge=embed)
 
 
 def music_of(name, folder, cache, n):
-    "Clips that the prior has learned from, and `n` that nothing has."
+    "All clips of a collection, those that the prior has learned from, and `n` that nothing has."
     music = folder if name == 'albums' else built_in(cache)
-    known = load_clips(clip_table(music, 8000, seed=0), cache).split('train')
+    clips = load_clips(clip_table(music, 6000, seed=0), cache)
+    known = clips.split('train')
     if name == 'albums':
         table = clip_table(folder, seed=0)
         others = load_clips(table[table.split == 'test'], cache)
     else: others = load_clips(clip_table(builtin_music(cache/'builtin-others', 63, seed=40_000), seed=0), cache)
     known, whole = [clips[(clips.table.n_samples == CLIP_SAMPLES).to_numpy()] for clips in (known, others)]
     if len(whole) < n: raise ValueError(f'{name}: {len(whole)} clips were held out, not {n}')
-    return known, whole[whole.table.sample(n, random_state=0).index]
+    return clips, known, whole[whole.table.sample(n, random_state=0).index]
+
+
+def silu_2024(clips, folder):
+    "The model of 2024, trained on the same clips if it is not there."
+    model, config = new_model('silu', 11025, steps=300, patience=300)
+    if not (folder/'model.safetensors').exists(): fit_codec(model, clips, config, folder, resume=True)
+    return load_model(folder)
 
 
 def gaussian(z, n, seed, n_dims=256):
@@ -89,11 +98,11 @@ def sample(prior, wanted, n_frames):
     return stack([prior.sample(list(wanted[i:i + 50]), n_frames=n_frames, seed=i) for i in progress(range(0, len(wanted), 50), 'generating')])
 
 
-def begin(run):
+def begin(silu):
     "What each process keeps."
     global MODELS
     torch.set_num_threads(1)
-    MODELS = dict(musical=load_model('musical'), silu=load_model(run/'models'/'silu-11025'))
+    MODELS = dict(musical=load_model('musical'), silu=load_model(silu))
 
 
 @torch.no_grad()
@@ -119,10 +128,10 @@ def speed(prior, model):
 
 def collect(name, args):
     "The tables of one kind of music."
-    out, run = args.out/name, Path(args.runs)/name
+    out = args.out/name
     out.mkdir(parents=True, exist_ok=True)
-    known, others = music_of(name, args.folder, args.cache, args.n)
-    model, prior, silu = load_model('musical'), load_prior(f'prior-{name}'), load_model(run/'models'/'silu-11025')
+    clips, known, others = music_of(name, args.folder, args.cache, args.n)
+    model, prior, silu = load_model('musical'), load_prior(f'prior-{name}'), silu_2024(clips, out/'silu')
     wanted, latent = others.labels.to_numpy(), encode_clips(model, known)
     some = known[known.table.groupby('label').head(100).index]
     flat = encode_clips(silu, some)
@@ -139,7 +148,7 @@ def collect(name, args):
             'averages of 3 clips': lambda: by_label(latent, known.labels, wanted, averages),
             '2024 model, random': lambda: by_label(flat, some.labels, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))}
     jobs, tables = [], {}
-    with ProcessPoolExecutor(args.workers, get_context('spawn'), initializer=begin, initargs=(run,)) as pool:
+    with ProcessPoolExecutor(args.workers, get_context('spawn'), initializer=begin, initargs=(out/'silu',)) as pool:
         for row, make in rows.items():
             what, n_all = None, len(known) if row == 'known' else args.n
             for kind in KINDS:
@@ -173,11 +182,10 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path)
     parser.add_argument('--out', type=Path, default=Path('runs/generation'))
-    parser.add_argument('--runs', default='runs', help='where runs `builtin` and `albums` lie, whose SiLU models are used')
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--n', type=int, default=1000, help='clips of each row')
     parser.add_argument('--workers', type=int, default=cpu_count(), help='processes')
     parser.add_argument('--only', choices=('builtin', 'albums'))
     args = parser.parse_args()
     results = {name: collect(name, args) for name in ((args.only,) if args.only else ('builtin', 'albums'))}
-    if not args.only and args.n == 1000: write('generation', rate=SR, music=results)
+    if not args.only: write('generation', rate=SR, music=results)

@@ -219,7 +219,7 @@ class LatentStatistics(nn.Module):
         return self.level_mean[index] + self.level_std[index] * noise
 
 # %% ../nbs/04_generation.ipynb #f01fef53
-GUIDANCE = dict(beats=2., key=2., label=2.)   # how much each counts; 1: as in training
+GUIDANCE = dict(beats=1.5, key=1.5, label=1.5)   # how much each counts; 1: as in training
 
 def check_guidance(
     guidance: float | dict | None,   # one number for all; or for some of `GUIDANCE`; None: those

@@ -77,8 +77,8 @@ def expected_minutes(
     clips_a_second = {55_125: 22, 27_563: 32, 11_025: 45}               # training and validation, 2024 models
     sizes = (*settings.sizes, max(settings.sizes))                      # LeakyReLU beside SiLU
     secs = sum(settings.epochs_2024 * .8 * n_clips / clips_a_second.get(size, 25) for size in sizes)
-    secs += settings.steps * .7 + settings.steps_prior * .25   # seconds a step
-    return (secs + 60 + .27 * n_clips) / 60                     # of which .15 s a clip is for the map
+    secs += settings.steps * .7 + settings.steps_prior * .3    # seconds a step
+    return (secs + 60 + .3 * n_clips) / 60                      # of which .15 s a clip is for the map
 
 # %% ../nbs/05_run.ipynb #1ebe574a
 def check_run(
@@ -646,7 +646,7 @@ def train_prior(
     if (folder/'model.safetensors').exists(): return load_prior(folder)
     shipped = 'prior-albums' if settings.folder else 'prior-builtin'
     start = load_prior(shipped) if settings.start == 'base' else None
-    how = dict(lr=1e-3 if start else 4e-3, seed=settings.seed, device=device, start=start)
+    how = dict(lr=1e-3 if start else 2e-3, seed=settings.seed, device=device, start=start)
     prior, _ = fit_prior(load_latents(out, 'musical'), clips, folder, codec, settings.steps_prior, **how)
     return prior
 
