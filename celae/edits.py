@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['EDITS', 'Parameter', 'parameter', 'Edit', 'Chain', 'Gain', 'edit_wav', 'Noise', 'Smooth', 'Transpose', 'Move',
            'class_direction', 'probe_direction', 'principal_directions', 'Mask', 'Shuffle', 'Freeze', 'average',
-           'slerp', 'interpolate', 'Towards', 'warp', 'stretch', 'beat_frames', 'align_beats', 'combine_rates',
-           'random_latent', 'edit_options', 'make_edit']
+           'slerp', 'interpolate', 'Towards', 'warp', 'stretch', 'align_beats', 'combine_rates', 'random_latent',
+           'edit_options', 'make_edit']
 
 # %% ../nbs/04a_edits.ipynb #b2a85ce6
 from dataclasses import dataclass, field, fields, replace
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from .data import SR, as_numpy
+from .data import SR
 from .models import Codec, Latent, check_number
 
 # %% ../nbs/04a_edits.ipynb #5318278a
@@ -300,20 +300,11 @@ def stretch(
     "Slow a latent down or speed it up; the pitch stays."
     return warp(latent, np.linspace(0, latent.z.shape[2] - 1, n_frames))
 
-# %% ../nbs/04a_edits.ipynb #409577f3
-def beat_frames(
-    wav,                  # sound (c, t) or (t,), array or tensor
-    frame: int = 2048,    # samples in a frame of z
-) -> np.ndarray:          # frames at which beats fall, fractions too
-    "Find the beats of a sound."
-    import librosa
-    return librosa.beat.beat_track(y=as_numpy(wav), sr=SR, units='samples')[1] / frame
-
-# %% ../nbs/04a_edits.ipynb #b3443dd5
+# %% ../nbs/04a_edits.ipynb #3469e373
 def align_beats(
     latent: Latent,       # z (b, d, n)
-    beats: np.ndarray,    # its beats, from `beat_frames`
-    onto: np.ndarray,     # beats of a different clip; as many are used as both have
+    beats: np.ndarray,    # frames at which its beats fall, fractions too
+    onto: np.ndarray,     # those of a different clip; as many are used as both have
 ) -> Latent:              # z (b, d, n); before the first beat and after the last it is only shifted
     "Warp a latent so that its beats coincide with those of a different clip."
     k = min(len(beats), len(onto))
