@@ -9,6 +9,7 @@ __all__ = ['WINDOWS', 'LOSSES', 'PRESETS', 'Heard', 'hear', 'heard_distance', 'p
 
 # %% ../nbs/02_training.ipynb #803e0903
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -382,6 +383,7 @@ def fit(
 ) -> pd.DataFrame:                # one row per epoch: epoch, step, train_loss, valid_loss
     "Train a model, and keep the best weights in it and in `folder`."
     from lightning.fabric import Fabric
+    logging.getLogger('lightning.fabric').setLevel(logging.WARNING)     # it says which precision it was asked for
     folder, device = Path(folder), pick_device(device)
     course, plan = _begin(model, config, folder, about, resume)
     most = torch.cuda.device_count() if device == 'cuda' else os.cpu_count()
