@@ -383,7 +383,7 @@ def fit(
 ) -> pd.DataFrame:                # one row per epoch: epoch, step, train_loss, valid_loss
     "Train a model, and keep the best weights in it and in `folder`."
     from lightning.fabric import Fabric
-    logging.getLogger('lightning.fabric').setLevel(logging.WARNING)     # it says which precision it was asked for
+    for part in ('fabric', 'pytorch'): logging.getLogger(f'lightning.{part}').setLevel(logging.WARNING)
     folder, device = Path(folder), pick_device(device)
     course, plan = _begin(model, config, folder, about, resume)
     most = torch.cuda.device_count() if device == 'cuda' else os.cpu_count()
