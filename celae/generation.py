@@ -474,6 +474,9 @@ def load_prior(
 ) -> LatentPrior:         # in evaluation mode
     "Load a prior that `fit_prior` or `save_model` wrote."
     prior = read_model(model_folder(name), (LatentPrior,), device)
+    low, high = torch.tensor([0., 0., 0.]), torch.tensor([1000., 32., len(KEY_NAMES)])
+    if not ((prior.habits.cpu() >= low) & (prior.habits.cpu() <= high)).all():          # false of NaN too
+        raise ValueError(f'{name}: not a usable prior (its tempos or keys are none)')
     made = prior.sample(n_frames=4, n_steps=1)
     if made.z.isfinite().all() and made.level.isfinite().all(): return prior
     raise ValueError(f'{name}: not a usable prior (what it makes holds NaN or Inf)')
