@@ -10,6 +10,8 @@ __all__ = ['HOP', 'LOWEST', 'N_TONES', 'BANDS', 'N_PEAKS', 'N_LASTING', 'FRAMES'
            'draw_rolls', 'load_model', 'onnx_inputs', 'export_onnx']
 
 # %% ../nbs/01c_autoencoder.ipynb #d03b7b1b
+import logging
+import warnings
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -561,7 +563,10 @@ def export_onnx(
     "Write the networks as ONNX files. Needs the packages onnx and onnxscript."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)          # it misses torchvision, which is not needed
+    how = dict(dynamo=True, verbose=False, external_data=False)
     for name, (args, axes) in onnx_inputs(model).items():
-        torch.onnx.export(getattr(model.eval(), name), args, folder/f'{name}.onnx', dynamic_shapes=axes, dynamo=True,
-                          verbose=False, external_data=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')                           # of the exporter about itself
+            torch.onnx.export(getattr(model.eval(), name), args, folder/f'{name}.onnx', dynamic_shapes=axes, **how)
     return folder
