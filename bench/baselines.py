@@ -1,11 +1,13 @@
-"Two codecs that the sparse MDCT improves on, and the two that bound every score: for the study of rate and distortion alone."
+"Codecs for studies alone: two that the sparse MDCT improves on, the two that bound every score, and the model of 2024, trained."
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 
+from celae.autoencoder import load_model
 from celae.data import CLIP_SAMPLES
 from celae.models import Codec, Latent, SparseSpectrum
 from celae.references import imdct, mdct, mdct_frames
+from celae.training import fit_codec, new_model
 
 
 class StrongestBins(Codec):
@@ -68,3 +70,10 @@ class OtherClip(Identity):
     "A different clip of the batch: what the metrics say of what has nothing to do with the original."
     family = 'different clip'
     def decode(self, latent, n_samples): return latent.z.roll(1, 0)
+
+
+def silu_2024(clips, size, steps, folder):
+    "The autoencoder of 2024 at a size, trained in `folder` if it is not there."
+    model, config = new_model('silu', size, steps=steps, patience=steps)
+    if not (folder/'model.safetensors').exists(): fit_codec(model, clips, config, folder, resume=True)
+    return load_model(folder)

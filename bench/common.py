@@ -1,11 +1,14 @@
 "What every benchmark says about where it ran, and how it writes its figures."
 import json
+import pickle
 import platform
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+
+from celae.data import atomic_write
 
 RESULTS = Path(__file__).parent/'results'
 
@@ -24,3 +27,11 @@ def write(name, **results):
     command = f'python bench/{Path(sys.argv[0]).name} ' + ' '.join(sys.argv[1:])
     out.write_text(json.dumps(dict(command=command.strip(), machine=machine(), **results), indent=1, default=float) + '\n')
     print(out)
+
+
+def made_once(path, make):
+    "What `make` returns, kept in a file of this benchmark."
+    if not path.exists():
+        made = make()
+        with atomic_write(path) as part: part.write_bytes(pickle.dumps(made))
+    return pickle.loads(path.read_bytes())

@@ -6,7 +6,6 @@
 Clips of one piece, and of its variants, are never on both sides. Frames are probed on the pieces that are not 'train'; genres and factors in five folds.
 """
 import argparse
-import json
 from pathlib import Path
 
 import librosa
@@ -14,7 +13,8 @@ import mir_eval
 import numpy as np
 import pandas as pd
 import torch
-from common import write
+from baselines import silu_2024
+from common import made_once, write
 from knowledge import POOLING, detail_chroma
 from pretty_midi import instrument_name_to_program
 from sklearn.linear_model import Ridge
@@ -23,13 +23,12 @@ from sklearn.preprocessing import StandardScaler
 
 from celae.autoencoder import Size, load_model
 from celae.compositions import GENRES, clip_beats, load_compositions, note_roll
-from celae.data import CLIP_SAMPLES, SR, as_numpy, atomic_write, progress, table_hash
+from celae.data import CLIP_SAMPLES, SR, as_numpy, progress, table_hash
 from celae.evaluation import bootstrap_interval
 from celae.latent_analysis import clip_vectors, compare_representations, encode_clips, mfcc_vectors, probe, project2, untrained
 from celae.models import log_rms
 from celae.probing import probe_factor
 from celae.references import imdct
-from celae.training import fit_codec, new_model
 
 HOP, PARTS, N_FRAMES = 512, 4, 54        # samples of a part, parts in a frame of `z`, whole frames of a clip
 N_PARTS = CLIP_SAMPLES // HOP            # whole parts of a clip
@@ -84,20 +83,6 @@ def vectors_of(clips, frames, sizes):
 def what_was_drawn(table):
     "What is drawn beside the notes, as vectors: instrument, register, room and level."
     return pd.get_dummies(table[['instrument', 'octaves']].astype(str)).assign(reverb=table.reverb, level=table.loudness_db).to_numpy(np.float32)
-
-
-def kept(path, make):
-    "Arrays by name, made once."
-    if not path.exists():
-        with atomic_write(path) as part, open(part, 'wb') as f: np.savez(f, **make())
-    return dict(np.load(path))
-
-
-def kept_tables(path, make):
-    "Tables by name, made once."
-    if not path.exists():
-        with atomic_write(path) as part: part.write_text(json.dumps(make(), default=float))
-    return json.loads(path.read_text())
 
 
 # Notes
@@ -241,9 +226,9 @@ def tune_table(vectors, clips):
 def described(clips, out, with_detail, silu):
     "Frames, and vectors beside what was drawn and the notes themselves."
     which, sizes = table_hash(clips.table), DETAILED if with_detail else ('base',)
-    frames = kept(out/f'{which}-frames.npz', lambda: frames_of(clips, with_detail))
-    vectors = kept(out/f'{which}-vectors.npz', lambda: vectors_of(clips, frames, sizes))
-    vectors |= kept(out/f'{which}-silu-{len(silu)}.npz', lambda: {f'SiLU {each.values_per_clip} of 2024, flattened': encode_clips(each, clips).z.flatten(1).numpy() for each in silu})
+    frames = made_once(out/f'{which}-frames.pkl', lambda: frames_of(clips, with_detail))
+    vectors = made_once(out/f'{which}-vectors.pkl', lambda: vectors_of(clips, frames, sizes))
+    vectors |= made_once(out/f'{which}-silu-{len(silu)}.pkl', lambda: {f'SiLU {each.values_per_clip} of 2024, flattened': encode_clips(each, clips).z.flatten(1).numpy() for each in silu})
     return frames, vectors | {'what was drawn': what_was_drawn(clips.table), 'the notes themselves': clip_vectors(sounding(clips), POOLING)}
 
 
@@ -274,16 +259,12 @@ def study(clips, out, silu):
         pca=dict(label=clips.labels[once].tolist(), **{name: project2(vectors[name])[0][once].round(2).tolist() for name in ('z, musical', 'MFCC + chroma')}),
         factors=factor_table(vectors, clips), notes=note_table(frames, clips, train), beats=beat_table(frames, clips, train))
     return dict(tempo=tempo_alone(table), n_clips=len(clips), n_pieces=table.track.nunique(), n_groups=table.tune.nunique(), n_judged=table.track[~train].nunique(),
-                pieces=table.groupby('label').track.nunique().to_dict(), **kept_tables(out/f'{which}-genre-{len(silu)}.json', genre), **kept_tables(out/f'{which}-rest.json', rest))
+                pieces=table.groupby('label').track.nunique().to_dict(), **made_once(out/f'{which}-genre-{len(silu)}.pkl', genre), **made_once(out/f'{which}-rest.pkl', rest))
 
 
 def train_silu(clips, out, steps):
     "The models of 2024 at their three sizes."
-    def one(size):
-        model, config = new_model('silu', size, steps=steps, patience=steps)
-        if not (out/f'{size}'/'model.safetensors').exists(): fit_codec(model, clips, config, out/f'{size}', resume=True)
-        return load_model(out/f'{size}')
-    return [one(size) for size in SILU_SIZES] if steps else []
+    return [silu_2024(clips, size, steps, out/f'{size}') for size in SILU_SIZES] if steps else []
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """Does new music keep the tempo and the key that were asked for? Pieces of 20 s, longer than any clip that a prior has learned from.
 
     python bench/control.py                (half an hour on one core)
-    python bench/control.py --tune         (weights of guidance and steps, on other seeds)
+    python bench/control.py --tune         (weights of guidance, on other seeds)
 
 Tempos are drawn between those of the slowest and the fastest tenth of the clips of a label, keys among all 24. What is found in the sound is compared
 with what was asked: the tempo by librosa within 4 %, beats within 70 ms (mir_eval), the key by the profiles of celae.beats. The same estimators are asked
@@ -18,12 +18,11 @@ import torch
 from common import write
 
 from celae.autoencoder import load_model
-from celae.beats import KEY_NAMES, find_beats, find_key, steady_beats
+from celae.beats import KEY_NAMES, find_beats, estimate_key, steady_beats
 from celae.data import SR, progress, safe_level
 from celae.evaluation import bootstrap_interval
 from celae.generation import GUIDANCE, PRIORS, generate, load_prior
 from celae.music import render_track
-from celae.streams import decode_blocks
 
 SECS, TOLERANCE = 20., .04
 
@@ -41,7 +40,7 @@ def wishes(prior, n, seed):
 def found(wav):
     "Tempo, beats and key of a sound."
     beats = find_beats(wav)
-    return dict(key=find_key(wav), tempo=beats.tempo_bpm if beats else np.nan, times=beats.time if beats else np.zeros(0))
+    return dict(key=estimate_key(wav), tempo=beats.tempo_bpm if beats else np.nan, times=beats.time if beats else np.zeros(0))
 
 
 def compare(wish, heard):
@@ -60,8 +59,13 @@ def written(wish, seed):
 
 def through(model, wav):
     "A sound through the codec."
-    latent = model.encode(torch.from_numpy(wav)[None])
-    return safe_level(np.concatenate(list(decode_blocks(model, latent, wav.shape[1])), 1))
+    return safe_level(model.reconstruct(torch.from_numpy(wav)[None])[0].numpy())
+
+
+def pieces(prior, model, wanted, seed, *asked, guidance=None):
+    "New music of each label that is wanted, of which some of the rest is asked."
+    for i, wish in enumerate(wanted):
+        yield generate(prior, model, wish['label'], SECS, seed + i, **{name: wish[name] for name in asked}, guidance=guidance)
 
 
 def scores_of(wanted, sounds, title):
@@ -75,11 +79,11 @@ def study(name, n, seed):
     "Rows of one prior."
     prior, model = load_prior(name), load_model('musical')
     wanted = wishes(prior, n, seed)
-    def made(seed, **how): return (generate(prior, model, wish['label'], SECS, seed + i, **{key: wish[key] for key in how.get('asked', ())}, guidance=how.get('guidance')) for i, wish in enumerate(wanted))
-    rows = {'generated, tempo and key asked': made(seed, asked=('tempo', 'key')), 'generated, tempo asked': made(seed, asked=('tempo',)),
-            'generated, key asked': made(seed, asked=('key',)), 'generated, neither asked': made(seed)}
+    asked = {'tempo and key': ('tempo', 'key'), 'tempo': ('tempo',), 'key': ('key',), 'neither': ()}
+    rows = {f'generated, {words} asked': pieces(prior, model, wanted, seed, *names) for words, names in asked.items()}
     if name == 'prior-builtin':
-        rows = {'written': (written(wish, i) for i, wish in enumerate(wanted)), 'written, decoded': (through(model, written(wish, i)) for i, wish in enumerate(wanted))} | rows
+        tracks = [written(wish, i) for i, wish in enumerate(wanted)]
+        rows = {'written': tracks, 'written, decoded': (through(model, wav) for wav in tracks)} | rows
     return [dict(row=row, **scores_of(wanted, sounds, f'{name}: {row}')) for row, sounds in rows.items()]
 
 
@@ -90,7 +94,7 @@ def tune(name, n):
     wanted = wishes(prior, n, 77)
     for guidance in (1., 1.5, 2., 3., dict(beats=3., key=2., label=2.), dict(beats=3., key=3., label=1.5)):
         start = time.time()
-        sounds = [generate(prior, model, wish['label'], SECS, 10_000 + i, wish['tempo'], wish['key'], guidance=guidance) for i, wish in enumerate(wanted)]
+        sounds = list(pieces(prior, model, wanted, 10_000, 'tempo', 'key', guidance=guidance))
         secs, scores = time.time() - start, scores_of(wanted, sounds, name)
         print(name, guidance, {key: round(scores[key], 2) for key in ('tempo', 'tempo_or_octave', 'beats', 'key', 'tonic')}, f'{n * SECS / secs:.0f} x real time', flush=True)
 

@@ -16,9 +16,10 @@ from statistics import median
 import numpy as np
 import pandas as pd
 import torch
+from baselines import silu_2024
 from common import write
 from judges import embed
-from prior import built_in
+from prior import built_in, known_clips
 
 from celae.autoencoder import load_model
 from celae.data import CLIP_SAMPLES, SR, Clips, atomic_write, clip_table, load_clips, progress
@@ -28,7 +29,6 @@ from celae.latent_analysis import encode_clips
 from celae.models import Latent, model_hash
 from celae.music import builtin_music
 from celae.set_metrics import ReferenceSet, evaluate_sets, note_vectors, sound_vectors
-from celae.training import fit_codec, new_model
 
 CHUNK, LONG, NOTES = 125, 5, 500   # clips described at a time; pieces of 5 s cut from one longer clip; clips of each row whose notes are transcribed
 KINDS = dict(sound=sound_vectors, notes=note_vectors, judge=embed)
@@ -37,7 +37,7 @@ KINDS = dict(sound=sound_vectors, notes=note_vectors, judge=embed)
 def music_of(name, folder, cache, n):
     "All clips of a collection, those that the prior has learned from, and `n` that nothing has."
     music = folder if name == 'albums' else built_in(cache)
-    clips = load_clips(clip_table(music, 6000, seed=0), cache)
+    clips = known_clips(music, cache)
     known = clips.split('train')
     if name == 'albums':
         table = clip_table(folder, seed=0)
@@ -46,13 +46,6 @@ def music_of(name, folder, cache, n):
     known, whole = [clips[(clips.table.n_samples == CLIP_SAMPLES).to_numpy()] for clips in (known, others)]
     if len(whole) < n: raise ValueError(f'{name}: {len(whole)} clips were held out, not {n}')
     return clips, known, whole[whole.table.sample(n, random_state=0).index]
-
-
-def silu_2024(clips, folder):
-    "The model of 2024, trained on the same clips if it is not there."
-    model, config = new_model('silu', 11025, steps=300, patience=300)
-    if not (folder/'model.safetensors').exists(): fit_codec(model, clips, config, folder, resume=True)
-    return load_model(folder)
 
 
 def gaussian(z, n, seed, n_dims=256):
@@ -131,7 +124,7 @@ def collect(name, args):
     out = args.out/name
     out.mkdir(parents=True, exist_ok=True)
     clips, known, others = music_of(name, args.folder, args.cache, args.n)
-    model, prior, silu = load_model('musical'), load_prior(f'prior-{name}'), silu_2024(clips, out/'silu')
+    model, prior, silu = load_model('musical'), load_prior(f'prior-{name}'), silu_2024(clips, 11_025, 300, out/'silu')
     wanted, latent = others.labels.to_numpy(), encode_clips(model, known)
     some = known[known.table.groupby('label').head(100).index]
     flat = encode_clips(silu, some)

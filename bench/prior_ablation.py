@@ -6,20 +6,15 @@ All rows see the same batches and the same validation noise. The loss is that of
 prior say how far apart two trainings may lie by chance.
 """
 import argparse
-import json
 from pathlib import Path
 
 import torch
-from common import write
-from prior import built_in, made_once
+from common import made_once, write
+from prior import built_in, encoded, known_clips
 from torch import nn
 
 from celae import generation
-from celae.autoencoder import load_model
-from celae.beats import describe_clips
-from celae.data import clip_table, load_clips
 from celae.generation import VelocityNetwork, fit_prior
-from celae.latent_analysis import encode_clips
 
 
 class Nothing(nn.Module):
@@ -52,10 +47,8 @@ ROWS = {'the prior': {}, 'the prior, another seed': dict(seed=1),
 SETTINGS = ('seed', 'depth')       # arguments of `fit_prior`; the others are names in `celae.generation`
 
 
-def train(name, change, data, out, args):
+def train(name, change, data, out, steps):
     "Loss on validation tracks after a short training."
-    path = out/f'{name} {args.steps}.json'
-    if path.exists(): return json.loads(path.read_text())
     clips, latent, (beats, keys) = data
     told = change.get('told', 'beats keys')
     described = beats if 'beats' in told else [None] * len(clips), keys if 'keys' in told else ['C major'] * len(clips)
@@ -63,10 +56,9 @@ def train(name, change, data, out, args):
     before = {key: getattr(generation, key) for key in swapped}
     for key, value in swapped.items(): setattr(generation, key, value)
     settings = {key: value for key, value in change.items() if key in SETTINGS}
-    prior, history = fit_prior(latent, clips, out/name, None, args.steps, described=described, device='cpu', **settings)
+    prior, history = fit_prior(latent, clips, out/name, None, steps, described=described, device='cpu', **settings)
     for key, value in before.items(): setattr(generation, key, value)
     row = dict(row=name, valid_loss=history.valid_loss.min(), train_loss=history.train_loss.iloc[-1], n_weights=sum(p.numel() for p in prior.parameters()))
-    path.write_text(json.dumps(row))
     print(row, flush=True)
     return row
 
@@ -79,6 +71,7 @@ if __name__ == '__main__':
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    clips = load_clips(clip_table(built_in(args.cache), seed=0), args.cache)
-    data = clips, *made_once(args.out/'clips.pkl', lambda: (encode_clips(load_model('musical'), clips), describe_clips(clips)))
-    write('prior_ablation', steps=args.steps, clips=clips.table.split.value_counts().to_dict(), rows=[train(name, change, data, args.out, args) for name, change in ROWS.items()])
+    clips = known_clips(built_in(args.cache), args.cache)
+    data = clips, *encoded(clips, args.out)
+    rows = [made_once(args.out/f'{name} {args.steps}.pkl', lambda name=name, change=change: train(name, change, data, args.out, args.steps)) for name, change in ROWS.items()]
+    write('prior_ablation', steps=args.steps, clips=clips.table.split.value_counts().to_dict(), rows=rows)

@@ -292,7 +292,8 @@ class _Networks(nn.Module):
         most = CHANNELS[-1]
         n_tonal = sum(map(is_tonal, range(most)))
         self.encoder = Encoder(most - n_tonal, width, encoder_depth)
-        self.roll_encoder, self.roll_decoder = RollEncoder(n_tonal, roll_width), RollDecoder(n_tonal, roll_width)
+        self.roll_encoder = RollEncoder(n_tonal, roll_width)
+        self.roll_decoder = RollDecoder(n_tonal, roll_width)
         self.residual = Residual(most, width, decoder_depth, 2 * len(CHANNELS))
         self.heads = nn.Linear(most, N_READ)
         tonal = torch.tensor([is_tonal(channel) for channel in range(most)])
@@ -402,8 +403,8 @@ class _Sounding(_Sized):
         rest = self.encoder(log_magnitude_rows(stft(wav), ROWS * n))
         tonal = self.roll_encoder(*(roll or self.find_roll(wav)))
         z = rest.new_empty(len(rest), len(self.is_tonal), n)
-        return z.index_copy(1, (~self.is_tonal).nonzero()[:, 0], rest).index_copy(
-            1, self.is_tonal.nonzero()[:, 0], tonal.to(rest.dtype))
+        z[:, self.is_tonal], z[:, ~self.is_tonal] = tonal.to(rest.dtype), rest
+        return z
 
     def encode(self, wav, level=None):
         level = log_rms(wav) if level is None else level
@@ -563,10 +564,11 @@ def export_onnx(
     "Write the networks as ONNX files. Needs the packages onnx and onnxscript."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    logging.getLogger('torch.onnx').setLevel(logging.ERROR)          # it misses torchvision, which is not needed
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)      # it misses torchvision, which is not needed
     how = dict(dynamo=True, verbose=False, external_data=False)
+    model.eval()
     for name, (args, axes) in onnx_inputs(model).items():
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')                           # of the exporter about itself
-            torch.onnx.export(getattr(model.eval(), name), args, folder/f'{name}.onnx', dynamic_shapes=axes, **how)
+            torch.onnx.export(getattr(model, name), args, folder/f'{name}.onnx', dynamic_shapes=axes, **how)
     return folder

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TEMPO_BPM', 'ONSET_HOP', 'ONSET_DELAY', 'LEAST_CONTRAST', 'BEAT_CHANNELS', 'MODES', 'KEY_NAMES', 'Beats',
-           'steady_beats', 'find_beats', 'beats_of', 'beat_channels', 'key_index', 'key_likeness', 'find_key',
+           'steady_beats', 'find_beats', 'beats_of', 'beat_channels', 'key_index', 'key_likeness', 'estimate_key',
            'known_key', 'known_beats', 'describe_clips']
 
 # %% ../nbs/03c_beats.ipynb #7c51763e
@@ -31,8 +31,8 @@ class Beats:
 
     def __post_init__(self):
         times = np.asarray(self.time, float)
-        if times.ndim != 1 or len(times) < 2 or not (np.diff(times) > 0).all() or not np.isfinite(times).all():
-            raise ValueError('beats are two or more rising times')
+        rising = times.ndim == 1 and len(times) > 1 and np.isfinite(times).all() and (np.diff(times) > 0).all()
+        if not rising: raise ValueError('beats are two or more rising times')
         if self.per_bar is not None: check_number('per_bar', self.per_bar, 1, 32, whole=True)
 
     @property
@@ -132,7 +132,7 @@ def key_likeness(
     mean = chroma.mean(1) + 1e-9 * np.arange(12)                         # silence is like no key
     return np.corrcoef(mean, profiles)[0, 1:]
 
-def find_key(
+def estimate_key(
     wav: np.ndarray,   # sound (1, t) at 22 050 Hz
 ) -> str:              # one of `KEY_NAMES`
     "Estimate the key of a sound."
@@ -157,7 +157,8 @@ def _composed_beats(clips):
     "Beats of clips of compositions; None where there are fewer than two."
     found, table = [None] * len(clips), clip_beats(clips)
     for clip, mine in table.groupby('clip'):
-        if len(mine) > 1: found[clip] = Beats(mine.time.to_numpy(), int(mine.n_beats.iloc[0]), int(mine.position.iloc[0]))
+        first = mine.iloc[0]
+        if len(mine) > 1: found[clip] = Beats(mine.time.to_numpy(), int(first.n_beats), int(first.position))
     return found
 
 def known_beats(
@@ -170,10 +171,12 @@ def known_beats(
 # %% ../nbs/03c_beats.ipynb #cca087ba
 def describe_clips(
     clips: Clips,   # of any collection
-) -> tuple:         # `Beats` or None of each clip, and a name in `KEY_NAMES` or None
+) -> tuple:         # `Beats` or None of each clip, and a name in `KEY_NAMES`
     "Beats and keys, as written down where they are known, else estimated."
     beats, keys = known_beats(clips), [known_key(row) for row in clips.table.itertuples()]
-    for i, wav in progress(enumerate(clips.batches(1)), 'beats and keys', len(clips)):
-        if beats[i] is None: beats[i] = find_beats(wav[0].numpy())
-        if keys[i] is None: keys[i] = find_key(wav[0].numpy())
+    unknown = [i for i, known in enumerate(zip(beats, keys)) if None in known]
+    for i in progress(unknown, 'beats and keys'):
+        wav = clips[[i]].tensor()[0].numpy()
+        if beats[i] is None: beats[i] = find_beats(wav)
+        if keys[i] is None: keys[i] = estimate_key(wav)
     return beats, keys

@@ -547,7 +547,8 @@ def generate(
     strength: Annotated[float, Option(
         min=0, max=1, callback=_finite, help='Vary that file: 0 as it is, 1 nothing of it.')] = 0.,
     tempo: Annotated[float | None, Option(
-        min=40, max=240, callback=_finite, help='Beats a minute. [default: usual for the style; of BEGIN]')] = None,
+        min=40, max=240, callback=_finite,
+        help='Beats a minute. [default: usual for the style; of BEGIN]')] = None,
     key: Annotated[str | None, Option(
         callback=_key, help='Such as "A minor" or Bb. [default: usual for the style; of BEGIN]')] = None,
     beats_from: Annotated[Path | None, Option(help='A sound file with whose beats it keeps time.')] = None,

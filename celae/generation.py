@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, TensorDataset
 from .autoencoder import MusicAutoencoder
 from .beats import (BEAT_CHANNELS, KEY_NAMES, TEMPO_BPM, Beats, beat_channels, describe_clips,
-                         find_beats, find_key, key_index, steady_beats)
+                         find_beats, estimate_key, key_index, steady_beats)
 from .data import SR, AudioError, Clips, read_audio, safe_level, set_loudness, table_hash
 from .models import Latent, check_number, model_folder, model_hash, read_model
 from .streams import decode_blocks
@@ -103,6 +103,11 @@ class Conditions(NamedTuple):
     key: Tensor     # position in `KEY_NAMES` (b,); 24: any
     beats: Tensor   # from `beat_channels` (b, 6, n); zeros: any
     known: Tensor   # normalised `z` where it is known, 0 elsewhere, and 1 or 0 for that (b, d + 1, n)
+
+    @classmethod
+    def of(cls, label, key, beats, z):
+        "Of latents as long as `z` (b, d, n), of which nothing is known."
+        return cls(label, key, beats, z.new_zeros(len(z), z.shape[1] + 1, z.shape[2]))
 
     def hide(self,
         any_label: int,         # number that stands for any label
@@ -212,9 +217,16 @@ class LatentStatistics(nn.Module):
 
     def denormalise(self, z): return self.z_mean + self.z_std * z
 
-    def draw_levels(self, index, generator):   # (b,), a number of a label more than there are: any
+    def draw_labels(self, index, generator):   # (b,), a number of a label more than there are: any
         n = len(self.level_mean)
-        index = index.where(index < n, torch.randint(n, index.shape, generator=generator).to(index))
+        return index.where(index < n, torch.randint(n, index.shape, generator=generator).to(index))
+
+    def draw_habits(self, index, generator):   # as for `draw_labels`; gives tempo, beats in a bar, key (b, 3)
+        index = self.draw_labels(index, generator)
+        return self.habits[index, torch.randint(N_HABITS, index.shape, generator=generator).to(index)]
+
+    def draw_levels(self, index, generator):   # as for `draw_labels`; gives (b,)
+        index = self.draw_labels(index, generator)
         noise = torch.randn(len(index), generator=generator).to(self.level_mean)
         return self.level_mean[index] + self.level_std[index] * noise
 
@@ -290,7 +302,7 @@ def latent_band(
 ) -> Tensor:              # (b, d, n)
     "The part of a latent that moves at some speeds."
     n = z.shape[2]
-    spec = torch.fft.rfft(torch.cat([z, z.flip(2)], 2))               # mirrored, so that nothing jumps at the end
+    spec = torch.fft.rfft(torch.cat([z, z.flip(2)], 2))           # mirrored, so that nothing jumps at the end
     hz = torch.arange(spec.shape[2], device=z.device) / (2 * n * FRAME_SECS)
     return torch.fft.irfft(spec * ((hz >= low_hz) & (hz < high_hz)), 2 * n)[..., :n]
 
@@ -306,37 +318,36 @@ def _each(value, n, kind):
 
 class _Asking(LatentFlow):
     "Reads what is asked for."
-    def draw_habits(self, index, generator):
-        "Tempo, beats in a bar and key of a training clip of each label (b, 3)."
-        n = len(self.labels)
-        drawn = torch.randint(n, index.shape, generator=generator).to(index)
-        index = index.where(index < n, drawn)
-        return self.habits[index, torch.randint(N_HABITS, index.shape, generator=generator).to(index)]
-
     def conditions(self,
         index: Tensor,          # number of the label of each clip (b,)
-        n_frames: int,          # of each
+        z: Tensor,              # normalised, as long as they are (b, d, n)
         key=None,               # a name, `ANY`, or a list; None: that of a training clip
         beats=None,             # `Beats`, `ANY`, or a list; None: a tempo of a training clip
         generator=None,         # draws those clips
     ) -> Conditions:            # nothing of them is known
         "What is asked for, as the network is told."
-        n, secs = len(index), n_frames * FRAME_SECS
-        habits = self.draw_habits(index, generator)
+        n, n_frames = len(index), z.shape[2]
+        habits = self.draw_habits(index, generator).tolist()
         def told_key(name, habit):
             if name is None: return habit
             return len(KEY_NAMES) if name == ANY else key_index(name)
         def told_beats(wish, tempo, per_bar):
             if wish is None and TEMPO_BPM[0] <= tempo <= TEMPO_BPM[1]:
-                wish = replace(steady_beats(tempo, secs), per_bar=per_bar or None)
+                wish = replace(steady_beats(tempo, n_frames * FRAME_SECS), per_bar=per_bar or None)
             return beat_channels(wish if isinstance(wish, Beats) else None, n_frames, FRAME_SECS)
-        rows = habits.tolist()
-        keys = [told_key(name, int(row[2])) for name, row in zip(_each(key, n, 'keys'), rows)]
-        told = [told_beats(wish, row[0], int(row[1])) for wish, row in zip(_each(beats, n, 'beats'), rows)]
-        known = torch.zeros(n, len(self.z_mean) + 1, n_frames)
-        return Conditions(index, *[x.to(index.device) for x in (torch.tensor(keys), torch.stack(told), known)])
+        keys = [told_key(name, int(row[2])) for name, row in zip(_each(key, n, 'keys'), habits)]
+        told = [told_beats(wish, row[0], int(row[1])) for wish, row in zip(_each(beats, n, 'beats'), habits)]
+        return Conditions.of(index, torch.tensor(keys).to(index), torch.stack(told).to(z), z)
 
 # %% ../nbs/04_generation.ipynb #55082638
+def _restorer(noise, data, keep, keep_hz):
+    "A function that puts back what is known of a latent at time t: frames, motions, or neither."
+    def restore(z, t):
+        if keep is not None: z = torch.where(keep, torch.lerp(noise, data, t), z)
+        for band in keep_hz or []: z = z + latent_band(torch.lerp(noise, data, t) - z, *band)
+        return z
+    return restore
+
 class LatentPrior(_Asking):
     "Noise to latents of music as it is asked for."
     @torch.no_grad()
@@ -346,7 +357,7 @@ class LatentPrior(_Asking):
         n_frames: int = 55,         # length of each; 55 are 5 s
         seed: int = 0,              # the same seed draws the same latents
         key: str | list | None = None,       # one of `KEY_NAMES`, 'any', or a list; None: of a training clip
-        beats: Beats | list | None = None,   # where they fall, 'any', or a list; None: a tempo of a training clip
+        beats: Beats | list | None = None,   # where, 'any', or a list; None: a tempo of a training clip
         guidance: float | dict | None = None,   # how much it all counts, or some of it; 1: as in training
         n_steps: int = 8,           # steps from noise to latent, each of two evaluations
         known: Latent | None = None,   # `n_frames` to begin from, of one clip or as many; None: noise
@@ -362,16 +373,13 @@ class LatentPrior(_Asking):
         rng, device = torch.Generator().manual_seed(seed), self.z_mean.device
         index = torch.tensor([self.label_index(each) for each in labels], device=device)
         noise = torch.randn(len(index), len(self.z_mean), n_frames, generator=rng).to(device)
-        asked = self.conditions(index, n_frames, key, beats, rng)
+        asked = self.conditions(index, noise, key, beats, rng)
         data, start = (noise, 0.) if known is None else (self.normalise(known.z), 1 - strength)
         if keep is not None:
             keep = keep.to(device)
             there = torch.cat([data, torch.ones_like(data[:, :1])], 1) * keep
             asked = asked._replace(known=there.expand_as(asked.known))
-        def restore(z, t):
-            if keep is not None: z = torch.where(keep, torch.lerp(noise, data, t), z)
-            for band in keep_hz or []: z = z + latent_band(torch.lerp(noise, data, t) - z, *band)
-            return z
+        restore = _restorer(noise, data, keep, keep_hz)
         def velocity(z, t): return guided_velocity(self, z, t, asked, weights)
         z = self.denormalise(integrate(velocity, torch.lerp(noise, data, start), start, n_steps, restore))
         if known is None: return Latent(z, self.draw_levels(index, rng))
@@ -425,11 +433,8 @@ def _begin_from(prior, start):
     prior.load_state_dict(prior.state_dict() | weights)
 
 def _batch_loss(prior, batch):
-    z, label, key, beats = batch
-    known = torch.cat([z, z[:, :1]], 1) * 0
-    return flow_loss(prior, z, Conditions(label, key, beats, known))
-
-def _told(beats, n_frames): return torch.stack([beat_channels(each, n_frames, FRAME_SECS) for each in beats])
+    z, *told = batch
+    return flow_loss(prior, z, Conditions.of(*told, z))
 
 # %% ../nbs/04_generation.ipynb #431fcfb3
 def fit_prior(
@@ -460,12 +465,13 @@ def fit_prior(
     known = train.nonzero()[:, 0].tolist()
     prior.remember([beats[i] for i in known], [keys[i] for i in known], index[train])
     if start: _begin_from(prior, start)
-    told = index, torch.tensor(keys), _told(beats, latent.z.shape[2])
-    sets = [TensorDataset(prior.normalise(latent.z[rows]), *[x[rows] for x in told]) for rows in (train, valid)]
+    channels = torch.stack([beat_channels(each, latent.z.shape[2], FRAME_SECS) for each in beats])
+    told = prior.normalise(latent.z), index, torch.tensor(keys), channels
+    sets = [TensorDataset(*[x[rows] for x in told]) for rows in (train, valid)]
     sets[0] = ConcatDataset([sets[0]] * max(1, round(50 * bs / len(sets[0]))))
     config = TrainConfig(n_steps, bs, lr, patience=n_steps, seed=seed, average=.999)
-    how = dict(device=device, title='training the prior', about=dict(music=table_hash(clips.table)), resume=resume)
-    return prior, fit(prior, _batch_loss, sets, config, folder, **how)
+    how = dict(device=device, title='training the prior', resume=resume)
+    return prior, fit(prior, _batch_loss, sets, config, folder, about=dict(music=table_hash(clips.table)), **how)
 
 # %% ../nbs/04_generation.ipynb #076ced75
 def load_prior(
@@ -513,6 +519,8 @@ def _decode_whole(model, latent, n_samples):
     "Sound (c, t), at any level."
     return np.concatenate(list(decode_blocks(model, latent, n_samples)), 1)
 
+def _beats_asked(tempo, beats, secs): return beats if tempo is None else steady_beats(tempo, secs)
+
 @torch.no_grad()
 def generate(
     prior: LatentPrior,         # from `fit_prior` or `load_prior`
@@ -527,7 +535,7 @@ def generate(
 ) -> np.ndarray:                # sound (1, t) at 22 050 Hz, -16 LUFS or as loud as its peaks allow
     "Make new music."
     model, n_samples = fitting_codec(prior, model), round(check_number('secs', secs, .1, 3600) * SR)
-    if tempo is not None: beats = steady_beats(tempo, secs)
+    beats = _beats_asked(tempo, beats, secs)
     latent = prior.sample(label, 1, model.n_frames(n_samples), seed, key, beats, guidance)
     return set_loudness(_decode_whole(model, latent, n_samples))
 
@@ -544,8 +552,8 @@ def continue_clip(
 ) -> Latent:                   # z (1, d, n + n_frames), of which the first n are those of the clip
     "Continue where a clip ends."
     n = clip.z.shape[2] + check_number('n_frames', n_frames, 1, 50_000, whole=True)
-    longer = clip.with_z(F.pad(clip.z, (0, n_frames)))
-    return prior.sample(label, 1, n, seed, known=longer, keep=torch.arange(n) < clip.z.shape[2], **_open() | how)
+    longer, keep = clip.with_z(F.pad(clip.z, (0, n_frames))), torch.arange(n) < clip.z.shape[2]
+    return prior.sample(label, 1, n, seed, known=longer, keep=keep, **_open() | how)
 
 # %% ../nbs/04_generation.ipynb #d5468e4a
 def inpaint(
@@ -561,7 +569,8 @@ def inpaint(
     frames, n = torch.arange(clip.z.shape[2]), clip.z.shape[2]
     if not 0 <= start < stop <= n:
         raise ValueError(f'a gap from frame {start} to {stop} does not lie in a clip of {n} frames')
-    return prior.sample(label, 1, n, seed, known=clip, keep=(frames < start) | (frames >= stop), **_open() | how)
+    keep = (frames < start) | (frames >= stop)
+    return prior.sample(label, 1, n, seed, known=clip, keep=keep, **_open() | how)
 
 # %% ../nbs/04_generation.ipynb #5fb7ec46
 def vary(
@@ -595,8 +604,7 @@ def redraw(
 # %% ../nbs/04_generation.ipynb #8266475d
 def _told_of(wav, tempo, key, beats, secs):
     "Key and beats that are asked for, or else those that are found in a sound."
-    if tempo is not None: beats = steady_beats(tempo, secs)
-    return dict(key=key or find_key(wav), beats=beats or find_beats(wav) or ANY)
+    return dict(key=key or estimate_key(wav), beats=_beats_asked(tempo, beats, secs) or find_beats(wav) or ANY)
 
 @torch.no_grad()
 def vary_file(

@@ -383,7 +383,8 @@ def fit(
 ) -> pd.DataFrame:                # one row per epoch: epoch, step, train_loss, valid_loss
     "Train a model, and keep the best weights in it and in `folder`."
     from lightning.fabric import Fabric
-    for part in ('fabric', 'pytorch'): logging.getLogger(f'lightning.{part}').setLevel(logging.WARNING)
+    for part in ('fabric', 'pytorch'):                 # else it says on stderr which precision it was asked for
+        logging.getLogger(f'lightning.{part}').setLevel(logging.WARNING)
     folder, device = Path(folder), pick_device(device)
     course, plan = _begin(model, config, folder, about, resume)
     most = torch.cuda.device_count() if device == 'cuda' else os.cpu_count()
