@@ -79,6 +79,7 @@ def unfold(page):
     "Links to sections open them, and the button opens all."
     page.evaluate("players.forEach(p => p.pause())")
     page.locator('nav a').first.click()
+    wait(page, "document.querySelector('details').open")                    # the browser tells of a new address a little later
     check('a link opens its section', page.evaluate("document.querySelector('details').open"))
     page.click('#all')
     check('all sections are open', page.evaluate('parts.every(p => p.open)'))
