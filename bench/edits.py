@@ -66,7 +66,7 @@ def edits_of(model, z, labels):
         'class direction': (f'times the way to {target}', (0, .5, 1, 2, 4), lambda dose, a, b: Move(kinds[target], dose)(a), None),
         'principal direction': ('standard deviations of the first', (-3, -1.5, 0, 1.5, 3), lambda dose, a, b: Move(axes[0], dose)(a), None),
         'transpose': ('semitones', (-7, -3, 0, 3, 7), lambda dose, a, b: Transpose(dose)(a, model), transpose_wave),
-        'mask': ('channels of 48 silenced', (0, 8, 16, 32, 40, 44), lambda dose, a, b: Mask(dose)(a), None),
+        'mask': ('channels of 64 silenced', (0, 8, 16, 32, 48, 60), lambda dose, a, b: Mask(dose)(a), None),
         'shuffle': ('frames in a piece', (54, 16, 8, 4, 2, 1), lambda dose, a, b: Shuffle(dose)(a), shuffle_wave),
         'freeze': ('first frame held', (54, 40, 27, 13, 4), lambda dose, a, b: Freeze(dose)(a), freeze_wave),
         'interpolation': ('weight of the other', (0, .25, .5, .75, 1), lambda dose, a, b: Towards(b, dose)(a), lambda dose, wav, other: torch.lerp(wav, other, dose)),

@@ -1,6 +1,6 @@
 """Generated clips beside real ones: the priors that ship, and what they have to beat, 1 000 clips a row.
 
-    python bench/generation.py data/albums --out runs/generation       (an hour on two cores; goes on where it was interrupted)
+    python bench/generation.py data/albums --out runs/generation       (two hours on one core; goes on where it was interrupted)
 
 The reference set is the clips that the prior has learned from; notes are transcribed of 500 clips of each row. Each row has as many clips of each label
 as the held-out music: test tracks of the albums, and built-in tracks of a different seed.
@@ -27,7 +27,6 @@ from celae.edits import average, random_latent
 from celae.generation import generate, load_prior
 from celae.latent_analysis import encode_clips
 from celae.models import Latent, model_hash
-from celae.music import builtin_music
 from celae.set_metrics import ReferenceSet, evaluate_sets, note_vectors, sound_vectors
 
 CHUNK, LONG, NOTES = 125, 5, 500   # clips described at a time; pieces of 5 s cut from one longer clip; clips of each row whose notes are transcribed
@@ -42,7 +41,7 @@ def music_of(name, folder, cache, n):
     if name == 'albums':
         table = clip_table(folder, seed=0)
         others = load_clips(table[table.split == 'test'], cache)
-    else: others = load_clips(clip_table(builtin_music(cache/'builtin-others', 63, seed=40_000), seed=0), cache)
+    else: others = known_clips(built_in(cache, 40_000, 63), cache)
     known, whole = [clips[(clips.table.n_samples == CLIP_SAMPLES).to_numpy()] for clips in (known, others)]
     if len(whole) < n: raise ValueError(f'{name}: {len(whole)} clips were held out, not {n}')
     return clips, known, whole[whole.table.sample(n, random_state=0).index]

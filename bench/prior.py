@@ -14,28 +14,28 @@ from common import made_once
 
 from celae.autoencoder import load_model
 from celae.beats import describe_clips
-from celae.data import clip_table, load_clips
+from celae.data import clip_table, join_clips, load_clips
 from celae.generation import fit_prior
 from celae.latent_analysis import encode_clips
 from celae.music import builtin_music
 
-TRACKS = 200      # of each built-in style
-CLIPS = 6000      # at most
+TRACKS, SECS = 300, 15.   # of each built-in style, and how long they are
+WINDOW, BATCH = 3, 12     # clips that are learned as one, and windows in a batch
 
 
-def built_in(cache, tracks=TRACKS):
+def built_in(cache, seed=20_000, tracks=TRACKS):
     "The built-in music that the prior learns from, of a seed that nothing else uses."
-    return builtin_music(cache/'builtin-prior', tracks, seed=20_000)
+    return builtin_music(cache/f'builtin-{tracks}-{seed}', tracks, secs=SECS, seed=seed)
 
 
-def known_clips(music, cache, clips=CLIPS):
+def known_clips(music, cache):
     "The clips that a prior learns from, with their splits."
-    return load_clips(clip_table(music, clips, seed=0), cache)
+    return load_clips(clip_table(music, seed=0), cache)
 
 
 def encoded(clips, out):
-    "Latents of clips, and their beats and keys."
-    return made_once(out/'clips.pkl', lambda: (encode_clips(load_model('musical'), clips), describe_clips(clips)))
+    "Latents of windows of clips, and their beats and keys."
+    return made_once(out/f'windows-{len(clips)}.pkl', lambda: (encode_clips(load_model('musical'), clips, bs=8), describe_clips(clips)))
 
 
 if __name__ == '__main__':
@@ -43,16 +43,14 @@ if __name__ == '__main__':
     parser.add_argument('folder', type=Path, nargs='?')
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--clips', type=int, default=CLIPS, help='at most')
-    parser.add_argument('--steps', type=int, default=5000, help='batches of 32 clips')
-    parser.add_argument('--tracks', type=int, default=TRACKS, help='of each built-in style')
+    parser.add_argument('--steps', type=int, default=5000, help='batches of 12 windows of 15 s')
     parser.add_argument('--resume', action='store_true', help='go on from the checkpoint')
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
-    clips = known_clips(args.folder or built_in(args.cache, args.tracks), args.cache, args.clips)
+    clips = join_clips(known_clips(args.folder or built_in(args.cache), args.cache), WINDOW)
     (latent, described), start = encoded(clips, args.out), time.time()
-    _, history = fit_prior(latent, clips, args.out, load_model('musical'), args.steps, described=described, resume=args.resume)
+    _, history = fit_prior(latent, clips, args.out, load_model('musical'), args.steps, BATCH, described=described, resume=args.resume)
     print(history.iloc[::10])
     facts = dict(minutes=(time.time() - start) / 60, threads=torch.get_num_threads(), seed=0, tracks=clips.table.track.nunique(), steps=int(history.step.max()),
-                 clips=clips.table.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
+                 windows=clips.table.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
     (args.out/'prior.json').write_text(json.dumps(facts, default=float))

@@ -2,19 +2,22 @@
 
     python bench/prior_ablation.py                  (half an hour on one core; goes on where it was interrupted)
 
-All rows see the same batches and the same validation noise. The loss is that of a flow that is told what its training was told; two seeds of the whole
-prior say how far apart two trainings may lie by chance.
+All rows see the same number of frames and the same validation noise. The loss is that of a flow that is told all; of one that was never told beats or
+keys, without them. Two seeds of the whole prior say how far apart two trainings may lie by chance.
 """
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 from common import made_once, write
-from prior import built_in, encoded, known_clips
+from prior import BATCH, WINDOW, built_in, encoded, known_clips
 from torch import nn
 
 from celae import generation
-from celae.generation import VelocityNetwork, fit_prior
+from celae.beats import beat_channels, key_index
+from celae.data import join_clips
+from celae.generation import FRAME_SECS, Conditions, VelocityNetwork, fit_prior, flow_loss
 
 
 class Nothing(nn.Module):
@@ -32,33 +35,59 @@ def without(*parts):
     return Less
 
 
-class Unlinked(VelocityNetwork):
-    "Without skips."
+class Linked(VelocityNetwork):
+    "With skips from each block of the first half to its counterpart in the second."
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.skips = nn.ModuleList()
+        n, width = len(self.blocks), self.first.out_features
+        self.joins, self.passed = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(n // 2)), []
+        for i, block in enumerate(self.blocks):
+            if i < n // 2: block.register_forward_hook(self.keep)
+            if i >= n - n // 2: block.register_forward_pre_hook(self.join(i - n))
+
+    def keep(self, block, args, h): self.passed.append(h)
+
+    def join(self, i): return lambda block, args: (self.joins[i](torch.cat([args[0], self.passed.pop()], 2)), args[1])
 
 
 ROWS = {'the prior': {}, 'the prior, another seed': dict(seed=1),
         'without attention': dict(VelocityNetwork=without('attention')), 'without convolutions': dict(VelocityNetwork=without('conv')),
-        'without skips': dict(VelocityNetwork=Unlinked), 'without known parts': dict(P_BEGUN=0., P_GAP=0.),
+        'with skips': dict(VelocityNetwork=Linked), 'clips of 5 s, not windows of 15 s': dict(window=1), 'without known parts': dict(P_BEGUN=0., P_GAP=0.),
         'not told the key': dict(told='beats'), 'not told the beats': dict(told='keys'), 'told neither': dict(told=''),
         'four blocks': dict(depth=4), 'eight blocks': dict(depth=8)}
-SETTINGS = ('seed', 'depth')       # arguments of `fit_prior`; the others are names in `celae.generation`
+SETTINGS = ('seed', 'depth')       # arguments of `fit_prior`; but for `told` and `window`, the others are names in `celae.generation`
+
+
+def told_of(described, told):
+    "Beats and keys, or what stands for not knowing them."
+    beats, keys = described
+    return beats if 'beats' in told else [None] * len(beats), keys if 'keys' in told else ['C major'] * len(keys)
+
+
+@torch.no_grad()
+def valid_loss(prior, clips, latent, described):
+    "Flow loss on validation clips, by the same noise for each prior."
+    rows = np.flatnonzero(clips.table.split == 'valid')
+    z, (beats, keys) = prior.normalise(latent.z[rows]), described
+    index = torch.tensor([prior.label_index(clips.labels[i]) for i in rows])
+    beats = torch.stack([beat_channels(beats[i], z.shape[2], FRAME_SECS) for i in rows])
+    asked = Conditions.of(index, torch.tensor([key_index(keys[i]) for i in rows]), beats, z)
+    return float(flow_loss(prior.eval(), z, asked, torch.Generator().manual_seed(0)))
 
 
 def train(name, change, data, out, steps):
     "Loss on validation tracks after a short training."
-    clips, latent, (beats, keys) = data
     told = change.get('told', 'beats keys')
-    described = beats if 'beats' in told else [None] * len(clips), keys if 'keys' in told else ['C major'] * len(clips)
-    swapped = {key: value for key, value in change.items() if key not in (*SETTINGS, 'told')}
+    clips, latent, described = data[change.get('window', WINDOW)]
+    swapped = {key: value for key, value in change.items() if key not in (*SETTINGS, 'told', 'window')}
     before = {key: getattr(generation, key) for key in swapped}
     for key, value in swapped.items(): setattr(generation, key, value)
     settings = {key: value for key, value in change.items() if key in SETTINGS}
-    prior, history = fit_prior(latent, clips, out/name, None, steps, described=described, device='cpu', **settings)
+    bs = BATCH * WINDOW // change.get('window', WINDOW)
+    prior, _ = fit_prior(latent, clips, out/name, None, steps, bs, described=told_of(described, told), device='cpu', **settings)
+    losses = {f'loss_{5 * n}_s': valid_loss(prior, *found[:2], told_of(found[2], told)) for n, found in data.items()}
     for key, value in before.items(): setattr(generation, key, value)
-    row = dict(row=name, valid_loss=history.valid_loss.min(), train_loss=history.train_loss.iloc[-1], n_weights=sum(p.numel() for p in prior.parameters()))
+    row = dict(row=name, **losses, n_weights=sum(p.numel() for p in prior.parameters()))
     print(row, flush=True)
     return row
 
@@ -67,11 +96,12 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('runs/prior-ablation'))
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--steps', type=int, default=400, help='batches of 32 clips')
+    parser.add_argument('--steps', type=int, default=400, help='batches of 3 minutes')
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    clips = known_clips(built_in(args.cache), args.cache)
-    data = clips, *encoded(clips, args.out)
+    known = known_clips(built_in(args.cache), args.cache)
+    windows = {n: join_clips(known, n) for n in (1, WINDOW)}
+    data = {n: (clips, *encoded(clips, args.out)) for n, clips in windows.items()}
     rows = [made_once(args.out/f'{name} {args.steps}.pkl', lambda name=name, change=change: train(name, change, data, args.out, args.steps)) for name, change in ROWS.items()]
-    write('prior_ablation', steps=args.steps, clips=clips.table.split.value_counts().to_dict(), rows=rows)
+    write('prior_ablation', steps=args.steps, clips=known.table.split.value_counts().to_dict(), rows=rows)

@@ -55,8 +55,8 @@ def istft(
 
 # %% ../nbs/01c_autoencoder.ipynb #430d7638
 LOWEST, N_TONES = 19, 105        # MIDI number of the lowest semitone, and how many there are
-BANDS = ((0, 38, 4096), (38, 62, 3072), (62, N_TONES, 1536))   # first tone, last tone + 1, samples of the window
-N_PEAKS, N_LASTING = 16, 3       # strongest peaks kept of each frame, if found in as many of 5 frames around it
+BANDS = ((0, 38, 4096), (38, 62, 3072), (62, N_TONES, 1536))   # first tone, last + 1, samples of the window
+N_PEAKS, N_LASTING = 16, 3   # strongest peaks kept of a frame, if found in as many of 5 frames around it
 
 @lru_cache
 @torch.inference_mode(False)
@@ -65,7 +65,8 @@ def _hann(size, device): return torch.hann_window(size, device=device)
 def _power(wav, size, highest):
     "Power of sinusoids (b, n, f) under a Hann window, up to a frequency in Hz."
     window, n_bins = _hann(size, wav.device), int(highest * size / SR) + 4
-    spec = torch.stft(wav[:, 0], size, HOP, window=window, pad_mode='constant', return_complex=True)[:, :n_bins]
+    spec = torch.stft(wav[:, 0], size, HOP, window=window, pad_mode='constant', return_complex=True)
+    spec = spec[:, :n_bins]
     return (spec.real.square() + spec.imag.square()).mT * (2 / window.sum())**2
 
 def _peaks(power, size):
@@ -83,7 +84,7 @@ def _band(wav, first, stop, size):
     power = _power(wav, size, midi2hz(LOWEST + stop - .5))
     is_peak, tone = _peaks(power, size)
     is_peak = is_peak & (tone.round() >= first) & (tone.round() < stop)
-    lobe = F.pad(power, (1, 1)).unfold(2, 5, 1).sum(3) / 1.5                 # the window spreads a sine over it
+    lobe = F.pad(power, (1, 1)).unfold(2, 5, 1).sum(3) / 1.5             # the window spreads a sine over it
     amplitude = lobe.sqrt() * is_peak
     index = (tone.round().long() - first).clamp(0, stop - first - 1)
     zeros = torch.zeros(*power.shape[:2], stop - first, device=wav.device)
@@ -92,14 +93,14 @@ def _band(wav, first, stop, size):
     return best, zeros.scatter_add(2, index, (tone - tone.round()) * strongest)
 
 def _lasting(is_peak):
-    "Where a semitone or a neighbour has a peak in `N_LASTING` of five frames: noise has peaks that do not last."
+    "Where a semitone or a neighbour has a peak in `N_LASTING` of five frames, as noise has not."
     near = F.max_pool2d(is_peak.float(), (3, 1), 1, (1, 0))
     return F.avg_pool2d(near, (1, 5), 1, (0, 2)) * 5 > N_LASTING - .5
 
 def find_sinusoids(
     wav: Tensor,             # sound (b, 1, t)
-) -> tuple[Tensor, Tensor]:  # amplitudes, and offsets in semitones in [-.5, .5] (b, 105, n), every 512 samples
-    "Amplitude and frequency of the strongest sinusoid in each semitone; only the strongest that last are kept."
+) -> tuple[Tensor, Tensor]:  # amplitudes, and offsets in [-.5, .5] semitones (b, 105, n), every 512 samples
+    "Amplitude and frequency of the strongest sinusoid in each semitone, where it is strong and lasts."
     amplitude, offset = [torch.cat(parts, 2).mT for parts in zip(*[_band(wav, *band) for band in BANDS])]
     amplitude = amplitude * (amplitude >= amplitude.topk(N_PEAKS, 1).values[:, -1:])
     kept = (amplitude > 0) & _lasting(amplitude > 0)
@@ -140,7 +141,7 @@ def draw_sinusoids(
     n_bins, size = HOP + 1, 2 * HOP
     with torch.no_grad():
         freq = tone_frequencies(offset).mT * size / SR                       # in bins
-        freq = freq.where((freq % 1 - .5).abs() > 1e-3, freq.floor() + .501) # at a half the lobe would be 0 / 0
+        freq = freq.where((freq % 1 - .5).abs() > 1e-3, freq.floor() + .501)   # at .5 the lobe would be 0 / 0
         angle = (phase.mT - pi * freq / size).float()                        # at the window's centre
         lobe = (pi * freq).cos().float() * (size**.5 / (4 * pi))
         bins, part = freq.floor().long(), (freq % 1).float()
@@ -168,7 +169,7 @@ class RollEncoder(nn.Module):
         self.blocks = nn.Sequential(*[ConvNeXtBlock(width, 2) for _ in range(depth)])
         self.to_z, self.z_norm = nn.Linear(width, channels), nn.BatchNorm1d(channels, affine=False)
 
-    def forward(self, amplitude, offset):                             # (b, 105, 4 n), square roots of amplitudes
+    def forward(self, amplitude, offset):                          # (b, 105, 4 n), square roots of amplitudes
         seen = torch.stack([4 * amplitude, 4 * amplitude * offset])
         seen = rearrange(seen, 'c b k (n r) -> b n (c r k)', r=FRAMES)
         return self.z_norm(self.to_z(self.blocks(self.from_roll(seen).mT).mT).mT.float())
@@ -238,7 +239,7 @@ class Residual(nn.Module):
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 3 * n_bins)
         nn.init.zeros_(self.size.weight)
         nn.init.constant_(self.head.bias[:n_bins], -3.)           # begin with the tones, and little else
-        nn.init.constant_(self.head.bias[n_bins:2 * n_bins], -9.) # and no noise, which costs much until it is learned
+        nn.init.constant_(self.head.bias[n_bins:2 * n_bins], -9.) # and no noise: it costs much until learned
 
     def forward(self, z, tones, detail, size):                    # (b, d, n), two of (b, n_rows, n_bins), ()
         h = rearrange(self.from_z(z.mT), 'b n (r w) -> b (n r) w', r=ROWS)[:, :tones.shape[1]]
@@ -391,7 +392,7 @@ class _Sounding(_Sized):
         "Sinusoids as the networks see them, smoothed over three frames: what beats faster is not heard."
         amplitude, offset = find_sinusoids(wav)
         root, more = _smooth(amplitude.sqrt()), FRAMES * self.n_frames(wav.shape[-1]) - amplitude.shape[2]
-        near = _smooth(amplitude.sqrt() * offset) / (root + 1e-4)         # of a tone that begins or ends beside
+        near = _smooth(amplitude.sqrt() * offset) / (root + 1e-4)      # of a tone that begins or ends beside
         return F.pad(root, (0, more)), F.pad(torch.where(amplitude > 0, offset, near), (0, more))
 
     def encode_z(self,
@@ -546,7 +547,7 @@ def load_model(
 # %% ../nbs/01c_autoencoder.ipynb #6ef22948
 def onnx_inputs(
     model: MusicAutoencoder,   # any size
-) -> dict:                     # name of a network -> example of its inputs, and which of their axes is as long as the sound
+) -> dict:                     # name of a network -> example of its inputs, and which of their axes is time
     "What the networks are asked."
     n_bins, n = model.encoder.from_spectrum.in_features, 8
     rows, roll = torch.zeros(1, ROWS * n, n_bins), torch.zeros(1, N_TONES, FRAMES * n)

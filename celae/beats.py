@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from .compositions import clip_beats
-from .data import CLIP_SAMPLES, SR, AudioError, Clips, progress, read_audio
+from .data import SR, AudioError, Clips, progress, read_audio
 from .models import check_number
 from .music import KEYS, METRES
 
@@ -31,7 +31,8 @@ class Beats:
 
     def __post_init__(self):
         times = np.asarray(self.time, float)
-        rising = times.ndim == 1 and len(times) > 1 and np.isfinite(times).all() and (np.diff(times) > 0).all()
+        finite = times.ndim == 1 and len(times) > 1 and np.isfinite(times).all()
+        rising = finite and (np.diff(times) > 0).all()
         if not rising: raise ValueError('beats are two or more rising times')
         if self.per_bar is not None: check_number('per_bar', self.per_bar, 1, 32, whole=True)
 
@@ -151,7 +152,7 @@ def known_key(
 def _built_in_beats(row):
     "Beats of a clip of the built-in music, whose tracks begin with a downbeat."
     per_bar, start = METRES[row.metre], row.start / SR
-    return steady_beats(row.tempo_bpm, CLIP_SAMPLES / SR, per_bar, -start % (per_bar * 60 / row.tempo_bpm))
+    return steady_beats(row.tempo_bpm, row.n_samples / SR, per_bar, -start % (per_bar * 60 / row.tempo_bpm))
 
 def _composed_beats(clips):
     "Beats of clips of compositions; None where there are fewer than two."

@@ -703,11 +703,12 @@ def _of_clips(clips, name, first, last):
     roots = {path: Path(path).parents[1] for path in table.path.unique()}
     tables = {root: pd.read_parquet(root/f'{name}.parquet') for root in sorted(set(roots.values()))}
     for root, rows in tables.items(): rows['path'] = [str(root/path) for path in rows.path]
-    places = pd.DataFrame(dict(path=table.path, clip=table.index, begin=table.start/SR))
+    begin, secs = table.start/SR, table.n_samples/SR
+    places = pd.DataFrame(dict(path=table.path, clip=table.index, begin=begin, secs=secs))
     rows = places.merge(pd.concat(tables.values()), on='path')
     for column in {first, last}: rows[column] -= rows.begin
-    inside = (rows[last] > -1e-6) & (rows[first] < CLIP_SAMPLES/SR - 1e-6)
-    return rows[inside].drop(columns=['path', 'begin']).reset_index(drop=True)
+    inside = (rows[last] > -1e-6) & (rows[first] < rows.secs - 1e-6)
+    return rows[inside].drop(columns=['path', 'begin', 'secs']).reset_index(drop=True)
 
 def clip_notes(
     clips: Clips,    # of a set of compositions

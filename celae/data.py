@@ -7,7 +7,7 @@ __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'GTZAN_LABELS', 'open_audio', 're
            'write_blocks', 'write_audio', 'Air', 'as_numpy', 'safe_level', 'loudness', 'limit_peaks', 'set_loudness',
            'progress', 'is_run', 'find_audio', 'list_clips', 'LeakError', 'check_splits', 'split_clips', 'gtzan_root',
            'split_gtzan', 'split_listed', 'join_factors', 'clip_table', 'table_hash', 'cache_folder', 'cache_files',
-           'Clips', 'load_clips', 'ClipDataset']
+           'Clips', 'join_clips', 'load_clips', 'ClipDataset']
 
 # %% ../nbs/00_data.ipynb #899da18c
 import hashlib, io, json, mmap, os, re, shutil, struct, time, zlib
@@ -1069,6 +1069,24 @@ class Clips:
         "The clips batch by batch, in order."
         starts = range(0, len(self), bs)
         for i in progress(starts, title) if title else starts: yield self[i:i + bs].tensor()
+
+# %% ../nbs/00_data.ipynb #50cdf1f6
+def join_clips(
+    clips: Clips,   # in the order of `clip_table`
+    n: int,         # clips in a window, 1 or more
+) -> Clips:         # sound (n_windows, n * 110250), in memory
+    "Windows of clips that follow one another in a track; clips that are left over or too short are left out."
+    if n < 1: raise ValueError(f'n is {n}, not 1 or more')
+    table = clips.table.reset_index(drop=True)
+    whole = table.n_samples == CLIP_SAMPLES
+    next_one = whole & whole.shift(fill_value=False) & (table.track == table.track.shift())
+    next_one &= table.start.diff() == CLIP_SAMPLES
+    place = table.groupby((~next_one).cumsum()).cumcount()
+    last = np.flatnonzero(whole & (place % n == n - 1))
+    first = last - n + 1
+    rows = table.row.to_numpy()[first[:, None] + np.arange(n)]
+    longer = table.iloc[first].assign(row=range(len(first)), n_samples=n * CLIP_SAMPLES)
+    return Clips(longer.reset_index(drop=True), clips.wavs[rows].reshape(len(rows), n * CLIP_SAMPLES))
 
 # %% ../nbs/00_data.ipynb #59311798
 def load_clips(

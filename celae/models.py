@@ -74,7 +74,7 @@ class Latent:
     level: Tensor | None = None           # log RMS of the sound (b,); None: `z` depends on the level
     detail: SparseSpectrum | None = None  # coefficients beside `z`; None: all of the sound is in `z`
     start: int = 0                        # frame of the whole sound at which `z` begins
-    phase: Tensor | None = None           # of the codec's oscillators at frame `lead`; None: as every sound begins
+    phase: Tensor | None = None           # of the codec's oscillators at frame `lead`; None: as sounds begin
     lead: int = 0                         # frames of a piece that belong to the one before it
 
     def with_z(self,

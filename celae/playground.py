@@ -54,13 +54,15 @@ def slider_facts(
     high = p.high if p.slider is None else p.slider
     group = 'towards' if name == 'weight' else 'axes' if name.startswith('axis ') else 'edits'
     words = p.help.replace(p.unit, 'seconds') if p.unit else p.help
-    return dict(name=name, label='how far' if name == 'weight' else name, help=words, group=group, kind='slider',
+    label = 'how far' if name == 'weight' else name
+    return dict(name=name, label=label, help=words, group=group, kind='slider',
                 low=p.low, high=high, step=1 if whole else .05, default=p.default,
-                secs=frame / SR if p.unit else 0, off=bool(p.unit) and p.low == p.default and not name.count('-'))
+                secs=frame / SR if p.unit else 0,
+                off=bool(p.unit) and p.low == p.default and not name.count('-'))
 
 # %% ../nbs/04c_playground.ipynb #78d2db28
 PRESETS = dict(blurred=dict(smooth=8), stutter=dict(shuffle=2), drone={'freeze': 16, 'freeze-loop': 12},
-               haze=dict(noise=.4, smooth=4), bass=dict(transpose=-12), crossing=dict(weight=.5))   # name -> settings
+               haze=dict(noise=.4, smooth=4), bass=dict(transpose=-12), crossing=dict(weight=.5))   # settings
 
 # %% ../nbs/04c_playground.ipynb #72db610d
 @torch.no_grad()
@@ -223,8 +225,10 @@ def panel_controls(
         return dict(name=name, label=name, help=words, group=group, kind='choice', options=list(options))
     def of_prior(name, c):
         if isinstance(c, Choice): return choice(name, c.help, 'new music', c.options)
-        return dict(name=name, label=name, help=c.help, group='new music', kind='number', low=c.low, high=c.high, step=1)
-    clips = [choice('clip', 'the clip that is edited', 'music'), choice('towards', 'the clip to go towards', 'towards')]
+        what = dict(name=name, label=name, help=c.help, group='new music')
+        return what | dict(kind='number', low=c.low, high=c.high, step=1)
+    clips = [choice('clip', 'the clip that is edited', 'music'),
+             choice('towards', 'the clip to go towards', 'towards')]
     sliders = [slider_facts(name, p, frame) for name, p in slider_parameters(n_axes).items()]
     sliders.sort(key=lambda c: c['group'] == 'axes')          # last, the others as they are
     return [*clips, *sliders, *(of_prior(name, c) for name, c in prior_controls(prior).items())]
@@ -241,7 +245,8 @@ def check_changes(
     for name, value in changes.items():
         c = known[name]
         if c['kind'] != 'choice': check_number(name, value, c['low'], c['high'], whole=c['step'] == 1)
-        elif value not in (c['options'] or clips): raise ValueError(f'{name} is {value!r:.60}, not one of the choices')
+        elif value not in (c['options'] or clips):
+            raise ValueError(f'{name} is {value!r:.60}, not one of the choices')
     return changes
 
 # %% ../nbs/04c_playground.ipynb #31e1b5d8
@@ -254,11 +259,11 @@ def page_sound(
     picture = (255 * (1 + levels / 60)).to(torch.uint8).numpy()     # (bands, columns), the highest first
     return dict(pcm=pcm.astype('<i2').tobytes(), picture=picture.tobytes(), columns=picture.shape[1], rate=SR)
 
-# %% ../nbs/04c_playground.ipynb #dfcda942
+# %% ../nbs/04c_playground.ipynb #a9d1f200
 def _asset(name): return (files('celae')/'templates'/name).read_text('utf-8')
 
-class Playground(anywidget.AnyWidget):
-    "Sliders for the edits of a clip that plays on while they move."
+class _Page(anywidget.AnyWidget):
+    "What a page and its kernel share."
     _esm, _css = _asset('play.js'), _asset('play.css')
     controls, clips = traitlets.List().tag(sync=True), traitlets.List().tag(sync=True)
     presets, words = traitlets.Dict(PRESETS).tag(sync=True), traitlets.Dict().tag(sync=True)
@@ -266,6 +271,9 @@ class Playground(anywidget.AnyWidget):
     original, decoded, edited = [traitlets.Dict().tag(sync=True) for _ in range(3)]
     asked, answered = traitlets.Int().tag(sync=True), traitlets.Int().tag(sync=True)
 
+# %% ../nbs/04c_playground.ipynb #dcfa65f6
+class _Panel(_Page):
+    "Clips, where the sliders stand, and the sound that they make."
     def __init__(self,
         model: MusicAutoencoder,    # shipped or trained, at any size
         wavs: dict,                 # caption -> sound (1, t) in [-1, 1], two at least
@@ -277,10 +285,11 @@ class Playground(anywidget.AnyWidget):
         z = torch.cat([latent.z for latent in self.shelf.latents.values()], 2)
         self.axes = principal_directions(z, 3)[0]
         upload = f'up to {MAX_UPLOAD // 10**6} MB; the first {MAX_SECS:.0f} s are used'
-        super().__init__(controls=panel_controls(prior, len(self.axes), self.model.frame), clips=list(wavs),
-                         words=dict(upload=upload, max_bytes=MAX_UPLOAD, save='write sound, latents and settings'))
+        words = dict(upload=upload, max_bytes=MAX_UPLOAD, save='write sound, latents and settings')
+        controls = panel_controls(prior, len(self.axes), self.model.frame)
+        super().__init__(controls=controls, clips=list(wavs), words=words)
         self.state = self.first_state()
-        self.observe(lambda change: self.serve(), 'asked')
+        self.observe(lambda change: self.serve(), 'asked')                           # see `Playground`
         self.on_msg(lambda panel, content, buffers: self.serve(content, buffers))
         self.update()
 
@@ -294,6 +303,62 @@ class Playground(anywidget.AnyWidget):
         "Where all sliders stand."
         return {name: self.state[name] for name in slider_parameters(len(self.axes))}
 
+    @torch.no_grad()
+    def update(self):
+        "Do the edit, and send what has changed."
+        name, latents = self.state['clip'], self.shelf.latents
+        wav = self.shelf.wavs[name]
+        args = self.axes, self.settings(), wav.shape[-1]
+        self.wav = apply_settings(self.model, latents[name], latents[self.state['towards']], *args)
+        self.edited = page_sound(self.wav)
+        if self.sent is not wav:
+            self.original, self.decoded = page_sound(wav[0]), page_sound(self.shelf.decoded[name])
+            self.sent = wav
+
+# %% ../nbs/04c_playground.ipynb #2554d0cb
+class _Studio(_Panel):
+    "Adds clips and saves sounds."
+    def add(self,
+        name: str,   # caption
+        wav,         # sound (1, t)
+    ):
+        "Add a clip, and choose it."
+        self.shelf.add(name, wav)
+        self.clips, self.state = list(self.shelf.wavs), self.state | dict(clip=name)
+
+    @torch.no_grad()
+    def make_clip(self):
+        "Ask the prior for the clip that its controls describe, choose it, and go on to the next seed."
+        how = prior_arguments(self.prior, self.state)
+        asked = {key: self.state[key] for key in prior_controls(self.prior) if self.state[key] != ANY}
+        words = [f'{value}' if key == 'label' else f'{key} {value}' for key, value in asked.items()]
+        sound = safe_level(self.model.decode(self.prior.sample(**how), CLIP_SAMPLES))
+        self.add('new: ' + ', '.join(words), sound)
+        self.state = self.state | dict(seed=(self.state['seed'] + 1) % 1_000_000)
+
+    def save(self) -> Path:   # the folder
+        "Write the edited sound, its latents and the settings, from which `remake` makes it again."
+        try: folder = self.write(new_folder(self.folder))
+        except (OSError, ValueError) as e: raise ValueError(f'not saved: {e}') from None
+        self.message = dict(text=f'saved in {folder}')
+        return folder
+
+    def write(self,
+        folder: Path,   # empty
+    ) -> Path:          # the same
+        "Write what stands in the panel into a folder."
+        names = dict(clip=self.state['clip'], other=self.state['towards'])
+        write_audio(folder/'edited.wav', self.wav.numpy())
+        for part, name in names.items():
+            latent, n_samples = self.shelf.latents[name], self.shelf.wavs[name].shape[-1]
+            save_latent(folder/f'{part}.celae', latent, self.model, n_samples, exact=True)
+        facts = json.dumps(dict(**names, axes=self.axes.tolist(), settings=self.settings()), indent=1)
+        with atomic_write(folder/'settings.json') as part: part.write_text(f'{facts}\n', 'utf-8')
+        return folder
+
+# %% ../nbs/04c_playground.ipynb #dfcda942
+class Playground(_Studio):
+    "Sliders for the edits of a clip that plays on while they move."
     def move(self,
         **changes,   # name -> value, as in `state`
     ):
@@ -324,7 +389,8 @@ class Playground(anywidget.AnyWidget):
         "Press a button."
         if content['do'] == 'save': self.save()
         elif content['do'] == 'make' and self.prior: self.make_clip()
-        elif content['do'] == 'upload': self.add(*read_upload(dict(name=content['name'], content=bytes(buffers[0]))))
+        elif content['do'] == 'upload':
+            self.add(*read_upload(dict(name=content['name'], content=bytes(buffers[0]))))
         else: raise ValueError(f'{content["do"]!r:.40}: no such button')
 
     def complain(self,
@@ -332,56 +398,6 @@ class Playground(anywidget.AnyWidget):
     ):
         "Say what went wrong."
         self.message = dict(text=reason, bad=True)
-
-    def add(self,
-        name: str,   # caption
-        wav,         # sound (1, t)
-    ):
-        "Add a clip, and choose it."
-        self.shelf.add(name, wav)
-        self.clips, self.state = list(self.shelf.wavs), self.state | dict(clip=name)
-
-    @torch.no_grad()
-    def make_clip(self):
-        "Ask the prior for the clip that its controls describe, choose it, and go on to the next seed."
-        how = prior_arguments(self.prior, self.state)
-        asked = {key: self.state[key] for key in prior_controls(self.prior) if self.state[key] != ANY}
-        words = [f'{value}' if key == 'label' else f'{key} {value}' for key, value in asked.items()]
-        sound = safe_level(self.model.decode(self.prior.sample(**how), CLIP_SAMPLES))
-        self.add('new: ' + ', '.join(words), sound)
-        self.state = self.state | dict(seed=(self.state['seed'] + 1) % 1_000_000)
-
-    @torch.no_grad()
-    def update(self):
-        "Do the edit, and send what has changed."
-        name, latents = self.state['clip'], self.shelf.latents
-        wav = self.shelf.wavs[name]
-        args = self.axes, self.settings(), wav.shape[-1]
-        self.wav = apply_settings(self.model, latents[name], latents[self.state['towards']], *args)
-        self.edited = page_sound(self.wav)
-        if self.sent is not wav:
-            self.original, self.decoded = page_sound(wav[0]), page_sound(self.shelf.decoded[name])
-            self.sent = wav
-
-    def save(self) -> Path:   # the folder
-        "Write the edited sound, its latents and the settings, from which `remake` makes it again."
-        try: folder = self.write(new_folder(self.folder))
-        except (OSError, ValueError) as e: raise ValueError(f'not saved: {e}') from None
-        self.message = dict(text=f'saved in {folder}')
-        return folder
-
-    def write(self,
-        folder: Path,   # empty
-    ) -> Path:          # the same
-        "Write what stands in the panel into a folder."
-        names = dict(clip=self.state['clip'], other=self.state['towards'])
-        write_audio(folder/'edited.wav', self.wav.numpy())
-        for part, name in names.items():
-            latent, n_samples = self.shelf.latents[name], self.shelf.wavs[name].shape[-1]
-            save_latent(folder/f'{part}.celae', latent, self.model, n_samples, exact=True)
-        facts = json.dumps(dict(**names, axes=self.axes.tolist(), settings=self.settings()), indent=1)
-        with atomic_write(folder/'settings.json') as part: part.write_text(f'{facts}\n', 'utf-8')
-        return folder
 
 # %% ../nbs/04c_playground.ipynb #783ff7ba
 def open_panel(
@@ -394,7 +410,8 @@ def open_panel(
 
 # %% ../nbs/04c_playground.ipynb #fe14448c
 POLICY = '; '.join(["default-src 'self' data: blob:", "script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'",
-                    "style-src 'self' 'unsafe-inline'", "connect-src 'self' data: blob: ws://127.0.0.1:* ws://localhost:*",
+                    "style-src 'self' 'unsafe-inline'",
+                    "connect-src 'self' data: blob: ws://127.0.0.1:* ws://localhost:*",
                     "frame-ancestors 'self'"])   # what a page may load: nothing from another machine
 
 EXTENSIONS = ['anywidget', '@voila-dashboards/widgets-manager8',
@@ -408,7 +425,8 @@ def page_settings(
     "Settings of voila and of Jupyter's server below it."
     from traitlets.config import Config
     limits = dict(allow_remote_access=False, local_hostnames=['localhost'],
-                  websocket_max_message_size=MAX_UPLOAD + 1_000_000, headers={'Content-Security-Policy': POLICY})
+                  websocket_max_message_size=MAX_UPLOAD + 1_000_000,
+                  headers={'Content-Security-Policy': POLICY})
     def set_cookie(handler, notebook, cwd): handler.xsrf_token           # noqa: B018 (reading it sets it)
     return Config(
         Voila=dict(ip='127.0.0.1', port=port, open_browser=browser, auto_token=True, config_file_paths=[],

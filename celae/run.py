@@ -391,7 +391,8 @@ def load_codecs(
 ) -> dict:             # key -> codec: the 2024 models, and the autoencoder once a size
     "Load the models that a run has trained."
     codecs = {key: load_model(Path(out)/'models'/key) for key in model_plan(read_settings(out))}
-    autoencoder, sizes = codecs.pop('autoencoder'), ('double', 'base', 'half', 'quarter', 'musical', 'compact')
+    autoencoder = codecs.pop('autoencoder')
+    sizes = 'double', 'base', 'half', 'quarter', 'musical', 'compact'
     return codecs | {size: autoencoder.with_size(size) for size in sizes}
 
 # %% ../nbs/05_run.ipynb #b6cc331a

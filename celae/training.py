@@ -141,13 +141,14 @@ class Preset:
 PRESETS = dict(
     leakyrelu=Preset(CELAutoencoderLeakyReLU, TrainConfig(lr=.01)),
     silu=Preset(CELAutoencoderSiLU, TrainConfig(lr=.01)),
-    autoencoder=Preset(MusicAutoencoder, TrainConfig(lr=1e-3, bs=8, crop=65_536, rolls=1., average=.999, loss='music')))
+    autoencoder=Preset(MusicAutoencoder,
+                       TrainConfig(lr=1e-3, bs=8, crop=65_536, rolls=1., average=.999, loss='music')))
 
 # %% ../nbs/02_training.ipynb #dce4d24d
 def new_model(
     preset: str,                     # one of `PRESETS`
     latent_size: int | None = None,  # values per clip, of the models of 2024; None: 55 125
-    start: str | None = None,        # model to fine-tune (folder or shipped name), at a fifth of `lr`, no `rolls`
+    start: str | None = None,        # model to fine-tune (folder or shipped name), at `lr` / 5, no `rolls`
     **changes,                       # fields of `TrainConfig` that differ from the preset
 ) -> tuple[nn.Module, TrainConfig]:
     "Build a model, and say how it is trained."
@@ -268,6 +269,8 @@ def training_folder(
 # %% ../nbs/02_training.ipynb #dddbf981
 class Course:
     "The state of a training; `folder` holds its checkpoint and history."
+    parts = 'model', 'average', 'optimizer', 'schedule'   # each has a state of its own
+
     def __init__(self, model: nn.Module, config: TrainConfig, folder: Path):
         self.model, self.config, self.folder = model, config, folder
         self.step, self.history, self.best = 0, [], {}
@@ -287,7 +290,7 @@ class Course:
 
     def load(self, state: dict):
         "Restore the state that `save` wrote."
-        for part in ('model', 'average', 'optimizer', 'schedule'): getattr(self, part).load_state_dict(state[part])
+        for part in self.parts: getattr(self, part).load_state_dict(state[part])
         self.step, self.history, self.best = state['step'], state['history'], state['best']
 
     def end_epoch(self, train_loss: float, valid_loss: float):
@@ -299,7 +302,7 @@ class Course:
 
     def save(self):
         "Write checkpoint and history, each whole or not at all."
-        parts = {part: getattr(self, part).state_dict() for part in ('model', 'average', 'optimizer', 'schedule')}
+        parts = {part: getattr(self, part).state_dict() for part in self.parts}
         state = dict(**parts, best=self.best, step=self.step, history=self.history)
         with atomic_write(self.folder/'checkpoint.pt') as part: torch.save(state, part)
         with atomic_write(self.folder/'history.csv') as part: self.table().to_csv(part, index=False)
@@ -383,7 +386,7 @@ def fit(
 ) -> pd.DataFrame:                # one row per epoch: epoch, step, train_loss, valid_loss
     "Train a model, and keep the best weights in it and in `folder`."
     from lightning.fabric import Fabric
-    for part in ('fabric', 'pytorch'):                 # else it says on stderr which precision it was asked for
+    for part in ('fabric', 'pytorch'):             # else it says on stderr which precision it was asked for
         logging.getLogger(f'lightning.{part}').setLevel(logging.WARNING)
     folder, device = Path(folder), pick_device(device)
     course, plan = _begin(model, config, folder, about, resume)
@@ -419,14 +422,15 @@ def fit_codec(
     about: dict | None = None,   # further settings that decide the result
     **kwargs,              # `device`, `devices`, `num_nodes`, `precision`, `resume` and `title` of `fit`
 ) -> pd.DataFrame:         # one row per epoch: epoch, step, train_loss, valid_loss
-    "Train a codec on the training clips of a collection; its sinusoids first, in the folder `rolls`, if asked."
+    "Train a codec on the training clips of a collection; if asked, its sinusoids first, in `rolls`."
     def loss(model, batch): return LOSSES[config.loss](model, batch, **config.loss_weights or {})
     train, valid = clips.split('train'), ClipDataset(clips.split('valid'))
     about = dict(music=table_hash(clips.table), **about or {})
     if config.rolls:
         first = replace(config, steps=round(config.rolls * config.steps), bs=4 * config.bs, lr=2 * config.lr,
                         loss='rolls', loss_weights=None, crop=None, rolls=0.)
-        fit_codec(model, clips, first, Path(folder)/'rolls', about, **kwargs | dict(title='learning sinusoids'))
+        how = kwargs | dict(title='learning sinusoids')
+        fit_codec(model, clips, first, Path(folder)/'rolls', about, **how)
     return fit(model, loss, (ClipDataset(train, config.crop), valid), config, folder, about=about, **kwargs)
 
 # %% ../nbs/02_training.ipynb #68d9aaeb
