@@ -178,6 +178,7 @@ def players_html(
     sr: int = SR,         # rate in Hz
     secs: float = 3.,     # length at most
     match: bool = True,   # bring all to the loudness of the first?
+    small: bool = False,  # see `mp3_bytes`
 ) -> str:
     "A row of captioned players as HTML with the sounds inside."
     wavs = {name: as_numpy(wav)[:int(secs * sr)] for name, wav in wavs.items()}
@@ -185,7 +186,7 @@ def players_html(
     level, sounds = rms[next(iter(rms))], {}
     for name, wav in wavs.items():
         gain = min(level / rms[name], .99 / (np.abs(wav).max() + 1e-9)) if match else 1
-        sounds[name] = data_uri(mp3_bytes(wav * gain, sr), 'audio/mpeg')
+        sounds[name] = data_uri(mp3_bytes(wav * gain, sr, small), 'audio/mpeg')
     return render('players.html', sounds=sounds)
 
 # %% ../nbs/00a_display.ipynb #7b757ac4
@@ -194,7 +195,8 @@ def players(
     sr: int = SR,        # rate in Hz
     secs: float = 3.,    # length at most
     match: bool = True,  # bring all to the loudness of the first?
+    small: bool = False, # see `mp3_bytes`
 ):                       # an object that Jupyter shows as a row of players
     "Lay sounds side by side, each with its caption, to be compared by ear."
     from IPython.display import HTML
-    return HTML(players_html(wavs, sr, secs, match))
+    return HTML(players_html(wavs, sr, secs, match, small))
