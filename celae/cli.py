@@ -222,12 +222,15 @@ def _find_files(paths, find):
     if not found: raise ValueError(f'{paths[0]}: nothing to work on in this folder')
     return found
 
+def _fault(path):
+    "Why a path cannot be read; None: it can."
+    if path.is_dir(): return None
+    try: input_path(path)
+    except ValueError as e: return e
+
 def _check_inputs(paths):
     "Refuse files none of which exists; of some that do, the others are named in turn."
-    def fault(path):
-        try: return None if path.is_dir() else input_path(path) and None
-        except ValueError as e: return e
-    faults = [fault(path) for path in paths]
+    faults = [_fault(path) for path in paths]
     if len(paths) == 1 and faults[0]: raise faults[0]
     if all(faults): raise ValueError(f'none of these {len(paths)} files can be read; {faults[0]}')
 

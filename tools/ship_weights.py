@@ -65,10 +65,10 @@ def ship_prior(folder, name):
     "A generative model."
     prior, facts = load_prior(folder), json.loads((folder/'prior.json').read_text())
     learned = dict(music=GAMES + ', '.join(ALBUMS[label] for label in prior.labels)) if name == 'prior-albums' else dict(music=f'{facts["tracks"]:,} tracks that celae.music has rendered', limits='')
-    learned['music'] += f'; {facts["clips"]["train"]} clips of 5 s'
+    learned['music'] += f'; {facts["windows"]["train"]:,} windows of 15 s'
     prior.config |= dict(codec_hash=model_hash(load_model()))       # of the same latents, if its decoder was trained further
     ship(prior, name, **learned, what=f'A generative model over the latents of size `musical`, by label: {", ".join(prior.labels)}.',
-         training=f'{facts["steps"]} batches of 32 clips by `bench/prior.py`, {facts["minutes"]:.0f} minutes on one busy core',
+         training=f'{facts["steps"]} batches of 12 windows by `bench/prior.py`, {facts["minutes"]:.0f} minutes on one busy core',
          scores=f'Flow-matching loss on validation tracks: {facts["valid_loss"]:.3f}; more in the study of generation.')
 
 
