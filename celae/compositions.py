@@ -26,7 +26,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, load_clips, log,
                         progress, safe_level, split_clips, write_audio)
-from .music import KEYS, atomic_folder, map_jobs, voice_chord
+from .music import KEY_PROFILES, KEYS, atomic_folder, map_jobs, voice_chord
 
 # %% ../nbs/00c_compositions.ipynb #46225f8e
 @dataclass(frozen=True)
@@ -288,10 +288,8 @@ def beat_grid(
     return np.reshape(rows, (-1, 3)).astype(float)
 
 # %% ../nbs/00c_compositions.ipynb #bb6e719e
-_MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
-_MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
-_PROFILES = dict(major=_MAJOR, minor=_MINOR, dorian=_MINOR[[0, 1, 2, 3, 4, 5, 6, 7, 9, 8, 10, 11]],
-                 mixolydian=_MAJOR[[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 10]])
+_MODAL = dict(dorian=KEY_PROFILES['minor'][[0, 1, 2, 3, 4, 5, 6, 7, 9, 8, 10, 11]],
+              mixolydian=KEY_PROFILES['major'][[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 10]])
 _DEGREES = (('major', 0), ('minor', 9), ('dorian', 2), ('mixolydian', 7), ('minor', 2), ('major', 7))
 
 def find_key(
@@ -304,7 +302,7 @@ def find_key(
     final = notes[ends > ends.max() - .01][:, 2].min() % 12
     def fit(mode, degree):
         tonic = (7*int(sharps) + degree) % 12
-        likeness = np.corrcoef(np.roll(_PROFILES[mode], tonic), heard)[0, 1]
+        likeness = np.corrcoef(np.roll((KEY_PROFILES | _MODAL)[mode], tonic), heard)[0, 1]
         return likeness + .3*(tonic == final), KEYS[tonic], mode
     return max(fit(*candidate) for candidate in _DEGREES)[1:]
 
