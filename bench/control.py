@@ -31,7 +31,7 @@ def wishes(prior, n, seed):
     "A label, a tempo and a key for each piece, seeds and labels in turn."
     rng = np.random.default_rng(seed)
     def one(i):
-        tempos = prior.habits[i % len(prior.labels), :, 0]
+        tempos = prior.examples[i % len(prior.labels), :, 0]
         low, high = np.quantile(tempos[tempos > 0], [.1, .9])
         return dict(label=prior.labels[i % len(prior.labels)], tempo=float(rng.uniform(low, high)), key=str(rng.choice(KEY_NAMES)))
     return [one(i) for i in range(n)]

@@ -30,7 +30,7 @@ from .streams import decode_blocks
 from .training import TrainConfig, fit
 
 # %% ../nbs/04_generation.ipynb #865818a6
-WINDOW = 55     # frames: each attends to those less than this far away, which is as far as a clip of 5 s goes
+WINDOW = 55     # frames: each attends to those less than this far away, the length of a clip of 5 s
 
 def _rotate(x, base=100.):
     "Turn pairs of channels by angles that grow with the position (b, h, n, d)."
