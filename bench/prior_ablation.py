@@ -1,6 +1,6 @@
 """What each part of the prior is worth: short trainings on the built-in music, each without one part, by their loss on validation tracks.
 
-    python bench/prior_ablation.py                  (half an hour on one core; goes on where it was interrupted)
+    python bench/prior_ablation.py                  (an hour on one core; goes on where it was interrupted)
 
 All rows see the same number of frames and the same validation noise. The loss is that of a flow that is told all; of one that was never told beats or
 keys, without them. Two seeds of the whole prior say how far apart two trainings may lie by chance.
@@ -15,6 +15,7 @@ from prior import BATCH, WINDOW, built_in, encoded, known_clips
 from torch import nn
 
 from celae import generation
+from celae.autoencoder import load_model
 from celae.beats import beat_channels, key_index
 from celae.data import join_clips
 from celae.generation import FRAME_SECS, Conditions, VelocityNetwork, fit_prior, flow_loss
@@ -52,10 +53,10 @@ class Linked(VelocityNetwork):
 
 ROWS = {'the prior': {}, 'the prior, another seed': dict(seed=1),
         'without attention': dict(VelocityNetwork=without('attention')), 'without convolutions': dict(VelocityNetwork=without('conv')),
-        'with skips': dict(VelocityNetwork=Linked), 'clips of 5 s, not windows of 15 s': dict(window=1), 'without known parts': dict(P_BEGUN=0., P_GAP=0.),
+        'with skips': dict(VelocityNetwork=Linked), 'times around one half': dict(TIME_LOGIT=0.), 'and each clip in another key': dict(n_transposed=1), 'clips of 5 s, not windows of 15 s': dict(window=1), 'without known parts': dict(P_BEGUN=0., P_GAP=0.),
         'not told the key': dict(told='beats'), 'not told the beats': dict(told='keys'), 'told neither': dict(told=''),
         'four blocks': dict(depth=4), 'eight blocks': dict(depth=8)}
-SETTINGS = ('seed', 'depth')       # arguments of `fit_prior`; but for `told` and `window`, the others are names in `celae.generation`
+SETTINGS = ('seed', 'depth', 'n_transposed')       # arguments of `fit_prior`; but for `told` and `window`, the others are names in `celae.generation`
 
 
 def told_of(described, told):
@@ -84,7 +85,7 @@ def train(name, change, data, out, steps):
     for key, value in swapped.items(): setattr(generation, key, value)
     settings = {key: value for key, value in change.items() if key in SETTINGS}
     bs = BATCH * WINDOW // change.get('window', WINDOW)
-    prior, _ = fit_prior(latent, clips, out/name, None, steps, bs, described=told_of(described, told), device='cpu', **settings)
+    prior, _ = fit_prior(latent, clips, out/name, load_model('musical'), steps, bs, described=told_of(described, told), device='cpu', **settings)
     losses = {f'loss_{5 * n}_s': valid_loss(prior, *found[:2], told_of(found[2], told)) for n, found in data.items()}
     for key, value in before.items(): setattr(generation, key, value)
     row = dict(row=name, **losses, n_weights=sum(p.numel() for p in prior.parameters()))

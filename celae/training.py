@@ -225,21 +225,19 @@ def _check_plan(
                          'go on with the same, or train in another folder')
 
 # %% ../nbs/02_training.ipynb #d9e24d63
-_STATE = {'model', 'average', 'best', 'optimizer', 'schedule', 'step', 'history'}   # keys of a checkpoint
-
 def _read_checkpoint(
     path,    # checkpoint.pt
-    model,   # to resume from it
+    course,  # to resume from it
 ):           # what `Course.load` takes
     "Load a checkpoint; raise a `ValueError` if a file is none, or one of a different model."
     way_out = 'delete it to begin anew, or train in another folder'
     try:
         saved = torch.load(path, map_location='cpu', weights_only=True) if path.is_file() else None
         shapes = {name: part.shape for name, part in saved['model'].items()}
-        whole = set(saved) == _STATE
+        whole = set(saved) == {*course.parts, 'best', 'step', 'history'}
     except Exception:                       # torch has a dozen exceptions for damaged files
         raise ValueError(f'{path}: not a whole checkpoint; {way_out}') from None
-    if not whole or shapes != {name: part.shape for name, part in model.state_dict().items()}:
+    if not whole or shapes != {name: part.shape for name, part in course.model.state_dict().items()}:
         raise ValueError(f'{path}: a checkpoint of a different model; {way_out}')
     return saved
 
@@ -269,15 +267,14 @@ def training_folder(
 # %% ../nbs/02_training.ipynb #dddbf981
 class Course:
     "The state of a training; `folder` holds its checkpoint and history."
-    parts = 'model', 'average', 'optimizer', 'schedule'   # each has a state of its own
-
     def __init__(self, model: nn.Module, config: TrainConfig, folder: Path):
         self.model, self.config, self.folder = model, config, folder
         self.step, self.history, self.best = 0, [], {}
         self.optimizer = torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay)
         n, rise = config.steps + 1, max(config.warmup, 2 / (config.steps + 1))
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, config.lr, n, pct_start=rise)
-        self.average = AveragedModel(model, avg_fn=self._mean)
+        self.average = AveragedModel(model, avg_fn=self._mean) if config.average else None
+        self.parts = ['model', 'optimizer', 'schedule', *['average'] * bool(config.average)]   # with states of their own
 
     def _mean(self, mean, new, n):
         "A moving average; of the first steps the mean of the last tenth."
@@ -286,7 +283,7 @@ class Course:
     @property
     def kept(self) -> nn.Module:
         "The weights that are validated and kept: their average, or as they are."
-        return self.average.module if self.config.average else self.model
+        return self.average.module if self.average else self.model
 
     def load(self, state: dict):
         "Restore the state that `save` wrote."
@@ -336,7 +333,7 @@ def _train_epoch(
         fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
         optimizer.step()
         course.schedule.step()
-        if config.average: course.average.update_parameters(course.model)
+        if course.average: course.average.update_parameters(course.model)
         optimizer.zero_grad()
         losses.append(value.detach())
         course.step += 1
@@ -366,7 +363,7 @@ def _begin(
     plan, file = json.loads(json.dumps(plan, default=str)), folder/'checkpoint.pt'
     if resume and (os.path.lexists(file) or (folder/'train.json').exists()): _check_plan(folder, plan)
     course = Course(model, config, folder)
-    if resume and os.path.lexists(file): course.load(_read_checkpoint(file, model))
+    if resume and os.path.lexists(file): course.load(_read_checkpoint(file, course))
     return course, json.dumps(plan, indent=1) + '\n'
 
 # %% ../nbs/02_training.ipynb #38c3d418
@@ -397,7 +394,7 @@ def fit(
                     precision=precision or best_precision(device))
     fabric.launch()
     wrapped, optimizer = fabric.setup(model, course.optimizer)
-    course.average.to(fabric.device)
+    if course.average: course.average.to(fabric.device)
     for name in ('draw', 'draw_rolls'):
         if hasattr(model, name): wrapped.mark_forward_method(name)
     if fabric.is_global_zero:
