@@ -466,15 +466,16 @@ def plot_confusion(
     ax=None,          # matplotlib axis; None: a new one
     title: str = '',  # text above
 ):                    # the axis
-    "Draw what share of each label's clips was classified as what."
+    "Draw what per cent of each label's clips was classified as what; nothing stands for none."
     import matplotlib.pyplot as plt
     clips, n = result.clips, result.clips.label.nunique()
     names = [plain_text(name) for name in np.unique(clips[['label', 'predicted']].to_numpy(str))]
     ax = ax or plt.subplots(figsize=(2.2 + .28 * n, 1.6 + .25 * n), layout='constrained')[1]
-    ConfusionMatrixDisplay.from_predictions(
+    drawn = ConfusionMatrixDisplay.from_predictions(
         clips.label, clips.predicted, normalize='true', ax=ax, cmap='Blues', values_format='.0%',
-        display_labels=names, xticks_rotation=45, colorbar=False, text_kw=dict(fontsize=7))
-    ax.set(title=plain_text(title, 80), xlabel='predicted', ylabel='label')
+        display_labels=names, xticks_rotation=45, colorbar=False, text_kw=dict(fontsize=9))
+    for text in drawn.text_.ravel(): text.set_text('' if text.get_text() == '0%' else text.get_text()[:-1])
+    ax.set(title=plain_text(title, 80), xlabel='predicted (%)', ylabel='label')
     plt.setp(ax.get_xticklabels(), ha='right')
     return ax
 

@@ -3,8 +3,8 @@
     python bench/rate_distortion.py data/albums --out runs/joint
     python bench/rate_distortion.py data/albums --out runs/decoder --start runs/joint/autoencoder --same-latents
     python tools/ship_weights.py autoencoder runs/decoder/autoencoder
-    python bench/prior.py data/albums --out runs/prior-albums
-    python tools/ship_weights.py prior-albums runs/prior-albums              (prior-builtin likewise, see bench/prior.py)
+    python bench/prior.py data/albums --out runs/prior-albums                (and once more, see there)
+    python tools/ship_weights.py prior-albums runs/prior-albums-keys         (prior-builtin likewise)
 
 `autoencoder` is the model with all its sizes, `prior-albums` and `prior-builtin` are generative models over its latents at size `musical`. The priors
 come after it: rounding to half precision changes the hash, which a prior remembers.
@@ -68,7 +68,7 @@ def ship_prior(folder, name):
     learned['music'] += f'; {facts["windows"]["train"]:,} windows of 15 s'
     prior.config |= dict(codec_hash=model_hash(load_model()))       # of the same latents, if its decoder was trained further
     ship(prior, name, **learned, what=f'A generative model over the latents of size `musical`, by label: {", ".join(prior.labels)}.',
-         training=f'{facts["steps"]} batches of 12 windows by `bench/prior.py`, {facts["minutes"]:.0f} minutes on one busy core',
+         training=f'{facts["steps"]:,} batches of 12 windows by `bench/prior.py`, the last of them with {facts["n_transposed"]} copies of each window in other keys, {facts["minutes"]:.0f} minutes on one busy core',
          scores=f'Flow-matching loss on validation tracks: {facts["valid_loss"]:.3f}; more in the study of generation.')
 
 
