@@ -1,13 +1,17 @@
 """Generated clips beside real ones: the priors that ship, and what they have to beat, 1 000 clips a row.
 
     python bench/generation.py data/albums --out runs/generation       (two hours on one core; goes on where it was interrupted)
+    python bench/generation.py data/albums --speed                     (how fast it is alone, anew, for a machine that was busy then)
 
 The reference set is the clips that the prior has learned from; notes are transcribed of 500 clips of each row. Each row has as many clips of each label
 as the held-out music: test tracks of the albums, and built-in tracks of a different seed.
 """
 import argparse
+import json
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
@@ -17,7 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 from baselines import silu_2024
-from common import write
+from common import RESULTS, write
 from judges import embed
 from prior import built_in, known_clips
 
@@ -124,21 +128,20 @@ def collect(name, args):
     out.mkdir(parents=True, exist_ok=True)
     clips, known, others = music_of(name, args.folder, args.cache, args.n)
     model, prior, silu = load_model('musical'), load_prior(f'prior-{name}'), silu_2024(clips, 11_025, 300, out/'silu')
-    wanted, latent = others.labels.to_numpy(), encode_clips(model, known)
-    some = known[known.table.groupby('label').head(100).index]
-    flat = encode_clips(silu, some)
+    wanted, some = others.labels.to_numpy(), known[known.table.groupby('label').head(100).index]
+    latent, flat = cache(lambda: encode_clips(model, known)), cache(lambda: encode_clips(silu, some))    # only where a row is made
     rates = speed(prior, model)
     print(name, len(known), 'known clips; x real time', rates, flush=True)
-    n = latent.z.shape[2]
+    n = model.n_frames(CLIP_SAMPLES)
     def long():                                                      # the first piece of each is left out
         made = sample(prior, wanted[::LONG], (LONG + 1) * n)
         return stack([Latent(made.z[..., i * n:(i + 1) * n], made.level) for i in range(1, LONG + 1)])
     rows = {'known': lambda: known, 'real, held out': lambda: others, 'the same, decoded': lambda: encode_clips(model, others),
             'generated': lambda: sample(prior, wanted, n), 'generated, cut from half a minute': long,
-            'random latents': lambda: by_label(latent, known.labels, wanted, lambda of, n, seed: random_latent(of, n, seed=seed)),
-            'Gaussian of whole clips': lambda: by_label(latent, known.labels, wanted, lambda of, n, seed: Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).level)),
-            'averages of 3 clips': lambda: by_label(latent, known.labels, wanted, averages),
-            '2024 model, random': lambda: by_label(flat, some.labels, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))}
+            'random latents': lambda: by_label(latent(), known.labels, wanted, lambda of, n, seed: random_latent(of, n, seed=seed)),
+            'Gaussian of whole clips': lambda: by_label(latent(), known.labels, wanted, lambda of, n, seed: Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).level)),
+            'averages of 3 clips': lambda: by_label(latent(), known.labels, wanted, averages),
+            '2024 model, random': lambda: by_label(flat(), some.labels, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))}
     jobs, tables = [], {}
     with ProcessPoolExecutor(args.workers, get_context('spawn'), initializer=begin, initargs=(out/'silu',)) as pool:
         for row, make in rows.items():
@@ -177,7 +180,13 @@ if __name__ == '__main__':
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--n', type=int, default=1000, help='clips of each row')
     parser.add_argument('--workers', type=int, default=cpu_count(), help='processes')
+    parser.add_argument('--speed', action='store_true', help='only measure how fast music is made')
     parser.add_argument('--only', choices=('builtin', 'albums'))
     args = parser.parse_args()
+    if args.speed:
+        found = json.loads((RESULTS/'generation.json').read_text())
+        for name, each in found['music'].items(): each['x_real_time'] = speed(load_prior(f'prior-{name}'), load_model('musical'))
+        (RESULTS/'generation.json').write_text(json.dumps(found, indent=1) + '\n')
+        sys.exit()
     results = {name: collect(name, args) for name in ((args.only,) if args.only else ('builtin', 'albums'))}
     if not args.only: write('generation', rate=SR, music=results)
