@@ -430,12 +430,13 @@ def _begin_from(prior, start):
     prior.load_state_dict(prior.state_dict() | weights)
 
 @torch.no_grad()
-def _transposed(codec, z, keys, seed):
-    "Copies of latents, up to five semitones down or six up, and their keys."
-    rng = torch.Generator().manual_seed(seed)
-    shifts = torch.randint(1, 12, keys.shape, generator=rng)          # as good as -11 to -1
-    moved = torch.cat([codec.transpose(x[None], int(s if s < 7 else s - 12)) for x, s in zip(z, shifts)])
-    return moved, torch.where(keys < 24, (keys % 12 + shifts) % 12 + keys // 12 * 12, keys)
+def _transposed(prior, codec, known, seed):
+    "A copy of each clip, up to five semitones down or six up."
+    z, index, keys, beats = known.tensors
+    up = torch.randint(1, 12, keys.shape, generator=torch.Generator().manual_seed(seed))
+    nearest = ((up + 5) % 12 - 5).tolist()                           # the same pitch classes
+    moved = torch.cat([codec.transpose(x[None], n) for x, n in zip(prior.denormalise(z), nearest)])
+    return TensorDataset(prior.normalise(moved), index, (keys + up) % 12 + keys // 12 * 12, beats)
 
 def _batch_loss(prior, batch):
     z, *told = batch
@@ -474,12 +475,12 @@ def fit_prior(
     channels = torch.stack([beat_channels(each, latent.z.shape[2], FRAME_SECS) for each in beats])
     told = prior.normalise(latent.z), index, torch.tensor(keys), channels
     sets = [TensorDataset(*[x[rows] for x in told]) for rows in (train, valid)]
-    for copy in progress(range(n_transposed), 'transposing'):
-        z, copied = _transposed(codec, latent.z[train], told[2][train], seed + copy)
-        sets[0] = ConcatDataset([sets[0], TensorDataset(prior.normalise(z), index[train], copied, channels[train])])
-    sets[0] = ConcatDataset([sets[0]] * max(1, round(50 * bs / len(sets[0]))))
+    seeds = progress(range(seed, seed + n_transposed), 'transposing')
+    copies = [_transposed(prior, codec, sets[0], each) for each in seeds]
+    n_passes = max(1, round(50 * bs / (len(sets[0]) * (1 + n_transposed))))
+    sets[0] = ConcatDataset([sets[0], *copies] * n_passes)
     config = TrainConfig(n_steps, bs, lr, patience=n_steps, seed=seed, average=.999)
-    about = dict(music=table_hash(clips.table))
+    about = dict(music=table_hash(clips.table), n_transposed=n_transposed)
     how = dict(about=about, device=device, title='training the prior', resume=resume)
     return prior, fit(prior, _batch_loss, sets, config, folder, **how)
 

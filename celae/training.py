@@ -273,8 +273,9 @@ class Course:
         self.optimizer = torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay)
         n, rise = config.steps + 1, max(config.warmup, 2 / (config.steps + 1))
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, config.lr, n, pct_start=rise)
+        self.parts = dict(model=model, optimizer=self.optimizer, schedule=self.schedule)   # each has a state
         self.average = AveragedModel(model, avg_fn=self._mean) if config.average else None
-        self.parts = ['model', 'optimizer', 'schedule', *['average'] * bool(config.average)]   # with states of their own
+        if self.average: self.parts['average'] = self.average
 
     def _mean(self, mean, new, n):
         "A moving average; of the first steps the mean of the last tenth."
@@ -287,7 +288,7 @@ class Course:
 
     def load(self, state: dict):
         "Restore the state that `save` wrote."
-        for part in self.parts: getattr(self, part).load_state_dict(state[part])
+        for name, part in self.parts.items(): part.load_state_dict(state[name])
         self.step, self.history, self.best = state['step'], state['history'], state['best']
 
     def end_epoch(self, train_loss: float, valid_loss: float):
@@ -299,7 +300,7 @@ class Course:
 
     def save(self):
         "Write checkpoint and history, each whole or not at all."
-        parts = {part: getattr(self, part).state_dict() for part in self.parts}
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
         state = dict(**parts, best=self.best, step=self.step, history=self.history)
         with atomic_write(self.folder/'checkpoint.pt') as part: torch.save(state, part)
         with atomic_write(self.folder/'history.csv') as part: self.table().to_csv(part, index=False)
