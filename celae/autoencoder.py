@@ -27,7 +27,7 @@ from .data import CLIP_SAMPLES, SR
 from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent,
                           check_number, log_rms, model_folder, read_model)
 from .music import midi2hz
-from .references import SparseMDCT, imdct, mdct, mdct_frames, sine_window
+from .references import SparseMDCT, imdct, mdct, mdct_frames, overlap_add, sine_window
 
 # %% ../nbs/01c_autoencoder.ipynb #091a6171
 HOP = 512     # samples between Fourier frames
@@ -48,10 +48,8 @@ def istft(
     n_samples: int,   # length of the sound
 ) -> Tensor:          # sound (b, 1, n_samples)
     "Inverse of `stft`."
-    hop = spec.shape[2] - 1
-    window, longest = sine_window(hop, spec.device), (spec.shape[1] - 1) * hop
-    wav = torch.istft(spec.mT, 2 * hop, hop, window=window, normalized=True, length=longest)
-    return wav[:, None, :n_samples]
+    frames = torch.fft.irfft(spec, norm='ortho')
+    return overlap_add(frames * sine_window(spec.shape[2] - 1, spec.device), n_samples)
 
 # %% ../nbs/01c_autoencoder.ipynb #430d7638
 LOWEST, N_TONES = 19, 105        # MIDI number of the lowest semitone, and how many there are
@@ -62,12 +60,38 @@ N_PEAKS, N_LASTING = 16, 3   # strongest peaks kept of a frame, if found in as m
 @torch.inference_mode(False)
 def _hann(size, device): return torch.hann_window(size, device=device)
 
+def _all_bins(wav, size, n_bins):
+    "The lowest bins of Fourier transforms under a Hann window (b, n, f)."
+    window = _hann(size, wav.device)
+    spec = torch.stft(wav[:, 0], size, HOP, window=window, pad_mode='constant', return_complex=True)
+    return spec[:, :n_bins].mT
+
+# %% ../nbs/01c_autoencoder.ipynb #a31b670f
+@lru_cache
+@torch.inference_mode(False)
+def _partial_sums(size, n_bins, device):
+    "Cosines and sines of bins for `HOP` samples (512, 2 f), and turns of the parts of a frame (size / 512, f)."
+    turn = -2j * pi * torch.arange(n_bins, dtype=torch.float64) / size
+    within = (turn * torch.arange(HOP)[:, None]).exp()
+    between = (turn * torch.arange(0, size, HOP)[:, None]).exp()
+    return torch.cat([within.real, within.imag], 1).float().to(device), between.to(device, torch.complex64)
+
+def _few_bins(wav, size, n_bins):
+    "The same as `_all_bins`, by sums over parts of frames."
+    n, (within, between) = wav.shape[-1] // HOP + 1, _partial_sums(size, n_bins + 1, wav.device)
+    parts = F.pad(wav[:, 0], (size // 2, size // 2))[:, :(n - 1) * HOP + size].unflatten(1, (-1, HOP))
+    with torch.autocast(wav.device.type, enabled=False):          # bf16 finds tones in its own rounding
+        sums = torch.complex(*(parts @ within).chunk(2, 2))
+    spec = sum(sums[:, i:i + n] * turn for i, turn in enumerate(between))
+    below = torch.cat([spec[..., 1:2].conj(), spec[..., :-2]], 2)
+    return spec[..., :-1] / 2 - (below + spec[..., 1:]) / 4
+
+# %% ../nbs/01c_autoencoder.ipynb #b16901d5
 def _power(wav, size, highest):
     "Power of sinusoids (b, n, f) under a Hann window, up to a frequency in Hz."
-    window, n_bins = _hann(size, wav.device), int(highest * size / SR) + 4
-    spec = torch.stft(wav[:, 0], size, HOP, window=window, pad_mode='constant', return_complex=True)
-    spec = spec[:, :n_bins]
-    return (spec.real.square() + spec.imag.square()).mT * (2 / window.sum())**2
+    n_bins = int(highest * size / SR) + 4
+    spec = (_few_bins if n_bins < 128 else _all_bins)(wav, size, n_bins)
+    return (spec.real.square() + spec.imag.square()) * (4 / size)**2       # size / 2 is the window's sum
 
 def _peaks(power, size):
     "Is each bin but the first and the last a peak, and its frequency in semitones above the lowest."
@@ -78,7 +102,7 @@ def _peaks(power, size):
     freq = (torch.arange(1, mid.shape[2] + 1, device=power.device) + offset) * SR / size
     return (mid > low) & (mid >= high), 12 * (freq.clamp_min(1) / 440).log2() + 69 - LOWEST
 
-# %% ../nbs/01c_autoencoder.ipynb #a31b670f
+# %% ../nbs/01c_autoencoder.ipynb #cb15bfdd
 def _band(wav, first, stop, size):
     "Amplitude and frequency offset of the strongest peak in each semitone of a band, (b, n, k) both."
     power = _power(wav, size, midi2hz(LOWEST + stop - .5))
@@ -94,17 +118,18 @@ def _band(wav, first, stop, size):
 
 def _lasting(is_peak):
     "Where a semitone or a neighbour has a peak in `N_LASTING` of five frames, as noise has not."
-    near = F.max_pool2d(is_peak.float(), (3, 1), 1, (1, 0))
-    return F.avg_pool2d(near, (1, 5), 1, (0, 2)) * 5 > N_LASTING - .5
+    (n, k), x = is_peak.shape[1:], F.pad(is_peak, (1, 1, 2, 2))
+    near = (x[..., :k] | x[..., 1:-1] | x[..., 2:]).to(torch.uint8)
+    return sum(near[:, i:i + n] for i in range(5)) >= N_LASTING
 
 def find_sinusoids(
     wav: Tensor,             # sound (b, 1, t)
 ) -> tuple[Tensor, Tensor]:  # amplitudes, and offsets in [-.5, .5] semitones (b, 105, n), every 512 samples
     "Amplitude and frequency of the strongest sinusoid in each semitone, where it is strong and lasts."
-    amplitude, offset = [torch.cat(parts, 2).mT for parts in zip(*[_band(wav, *band) for band in BANDS])]
-    amplitude = amplitude * (amplitude >= amplitude.topk(N_PEAKS, 1).values[:, -1:])
+    amplitude, offset = [torch.cat(parts, 2) for parts in zip(*[_band(wav, *band) for band in BANDS])]
+    amplitude = amplitude * (amplitude >= amplitude.topk(N_PEAKS).values[..., -1:])
     kept = (amplitude > 0) & _lasting(amplitude > 0)
-    return amplitude * kept, offset * kept
+    return (amplitude * kept).mT, (offset * kept).mT
 
 # %% ../nbs/01c_autoencoder.ipynb #46088eca
 def tone_frequencies(
@@ -144,15 +169,13 @@ def draw_sinusoids(
         freq = freq.where((freq % 1 - .5).abs() > 1e-3, freq.floor() + .501)   # at .5 the lobe would be 0 / 0
         angle = (phase.mT - pi * freq / size).float()                        # at the window's centre
         lobe = (pi * freq).cos().float() * (size**.5 / (4 * pi))
-        bins, part = freq.floor().long(), (freq % 1).float()
-    real, imag = [amplitude.mT * lobe * turn for turn in (angle.cos(), angle.sin())]
-    spec = torch.zeros(2, *real.shape[:2], n_bins, device=real.device)
-    for k in range(-4, 6):
-        shape = .25 - (k - part).square()
-        index, mirror = (bins + k).abs().clamp(0, n_bins - 1), 1 - 2 * (bins + k < 0).float()
-        spec = spec.scatter_add(3, index.expand(2, *index.shape), torch.stack([real, imag * mirror]) / shape)
-    turn = torch.polar(*[torch.ones(n_bins), torch.arange(n_bins) * pi / size]).to(real.device)
-    return torch.complex(*spec) * turn
+        bins, part = freq.floor().long().clamp(0, n_bins - 6), (freq % 1).float()   # NaN too has a place
+    tones = amplitude.mT * torch.complex(lobe * angle.cos(), lobe * angle.sin())
+    spec = torch.zeros(*tones.shape[:2], n_bins + 4, dtype=tones.dtype, device=tones.device)   # from bin -4
+    for k in range(-4, 6): spec.scatter_add_(2, bins + (k + 4), tones / (.25 - (k - part).square()))
+    below = F.pad(spec[..., :4].flip(2).conj(), (1, n_bins - 5))             # bins below 0 are mirrored
+    turn = torch.polar(*[torch.ones(n_bins), torch.arange(n_bins) * pi / size]).to(tones.device)
+    return (spec[..., 4:] + below) * turn
 
 # %% ../nbs/01c_autoencoder.ipynb #498233d5
 FRAMES = 4     # Fourier frames in a frame of `z`
@@ -241,9 +264,10 @@ class Residual(nn.Module):
         nn.init.constant_(self.head.bias[:n_bins], -3.)           # begin with the tones, and little else
         nn.init.constant_(self.head.bias[n_bins:2 * n_bins], -9.) # and no noise: it costs much until learned
 
-    def forward(self, z, tones, detail, size):                    # (b, d, n), two of (b, n_rows, n_bins), ()
+    def forward(self, z, tones, detail, size):        # (b, d, n), (b, n_rows, n_bins), as many or None, ()
         h = rearrange(self.from_z(z.mT), 'b n (r w) -> b (n r) w', r=ROWS)[:, :tones.shape[1]]
-        h = h + self.from_tones(tones) + self.from_detail(detail) + self.size(size)
+        h = h + self.from_tones(tones) + self.size(size)
+        if detail is not None: h = h + self.from_detail(detail)
         return self.head(self.norm(self.blocks(h.mT).mT))         # log magnitudes, those of noise, phases
 
 # %% ../nbs/01c_autoencoder.ipynb #2439fc95
@@ -313,7 +337,6 @@ class _Networks(nn.Module):
         "Spectrum of the deterministic part (b, n, 513), and magnitudes of noise."
         n, n_rows = tones.shape[1], -(-tones.shape[1] // PAIR)
         seen = [x if x is None else log_magnitude_rows(x, n_rows) for x in (tones, detail)]
-        if detail is None: seen[1] = torch.zeros_like(seen[0])
         rows = self.residual(self.pad(z), *seen, torch.tensor(size, device=z.device)).float()
         magnitude, noise, angle = [x.unflatten(2, (PAIR, -1)).flatten(1, 2)[:, :n] for x in rows.chunk(3, 2)]
         magnitude, noise = magnitude.clamp(max=5).exp(), noise.clamp(max=5).exp()

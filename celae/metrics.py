@@ -48,29 +48,34 @@ def si_sdr(
 
 # %% ../nbs/01b_metrics.ipynb #d9d309b5
 class _Magnitudes(torch.autograd.Function):
-    "Magnitudes of a real Fourier transform."
+    "Magnitudes of Fourier transforms of frames. The gradient of `unfold` would take longer than all else."
     @staticmethod
-    def forward(ctx, frames):
-        spec = torch.fft.rfft(frames)
+    def forward(ctx, wav, window, hop):          # (b, t), (n_fft,), which is some times `hop`
+        spec = torch.fft.rfft(wav.unfold(-1, len(window), hop) * window)
         mags = (spec.real.square() + spec.imag.square() + 1e-10).sqrt()
-        ctx.save_for_backward(spec, mags)
+        ctx.save_for_backward(spec, mags, window)
+        ctx.hop, ctx.n_samples = hop, wav.shape[-1]
         return mags
 
     @staticmethod
     def backward(ctx, grad):
-        spec, mags = ctx.saved_tensors
-        spec = spec * (grad / mags)
-        spec[..., 1:-1] /= 2                    # all bins but the first and the last stand for two
-        return torch.fft.irfft(spec, norm='forward')
+        spec, mags, window = ctx.saved_tensors
+        scale = grad / mags
+        scale[..., 1:-1] /= 2                   # all bins but the first and the last stand for two
+        parts = (torch.fft.irfft(spec * scale, norm='forward') * window).unflatten(2, (-1, ctx.hop))
+        n, per_frame = parts.shape[1:3]
+        sums = parts.new_zeros(len(parts), n + per_frame - 1, ctx.hop)
+        for i in range(per_frame): sums[:, i:i + n] += parts[:, :, i]
+        return F.pad(sums.flatten(1), (0, ctx.n_samples - sums[0].numel())), None, None
 
 def magnitudes(
     wav: Tensor,                # sound (b, 1, t)
     n_fft: int = 2048,          # samples in a frame
-    hop: int | None = None,     # samples from frame to frame; None: a quarter of a frame
+    hop: int | None = None,     # samples from frame to frame, of which `n_fft` is a multiple; None: a quarter
 ) -> Tensor:                    # magnitudes (b, n, f)
     "Magnitudes of a Fourier transform under a Hann window; the first frame is centred on the first sample."
-    frames = F.pad(wav[:, 0].float(), (n_fft // 2, n_fft // 2)).unfold(-1, n_fft, hop or n_fft // 4)
-    return _Magnitudes.apply(frames * torch.hann_window(n_fft, device=wav.device))
+    padded = F.pad(wav[:, 0].float(), (n_fft // 2, n_fft // 2))
+    return _Magnitudes.apply(padded, torch.hann_window(n_fft, device=wav.device), hop or n_fft // 4)
 
 # %% ../nbs/01b_metrics.ipynb #41eb963e
 def _power(mags):

@@ -185,6 +185,14 @@ def best_precision(
     checks = [getattr(torch.cpu, f'_is_{unit}_supported', bool) for unit in ('avx512_bf16', 'amx_tile')]
     return 'bf16-mixed' if device == 'cpu' and any(check() for check in checks) else '32-true'
 
+# %% ../nbs/02_training.ipynb #64158a8e
+def _precision(name, device):
+    "Arguments of `Fabric` for a precision, by Lightning's name."
+    from lightning.fabric.plugins import MixedPrecision
+    class Unrounded(MixedPrecision):
+        def convert_input(self, data): return data
+    return dict(plugins=Unrounded(name, device)) if name.endswith('-mixed') else dict(precision=name)
+
 # %% ../nbs/02_training.ipynb #8b11ef74
 def check_size(
     clips: Clips,         # with splits
@@ -391,8 +399,8 @@ def fit(
     most = torch.cuda.device_count() if device == 'cuda' else os.cpu_count()
     if not 1 <= devices <= most: raise ValueError(f'devices is {devices}, but this machine has {most}')
     fabric = Fabric(accelerator='gpu' if device == 'cuda' else device, devices=devices, num_nodes=num_nodes,
-                    strategy='ddp' if devices * num_nodes > 1 else 'auto',
-                    precision=precision or best_precision(device))
+                    strategy='ddp_find_unused_parameters_true' if devices * num_nodes > 1 else 'auto',
+                    **_precision(precision or best_precision(device), device))
     fabric.launch()
     wrapped, optimizer = fabric.setup(model, course.optimizer)
     if course.average: course.average.to(fabric.device)
@@ -423,12 +431,12 @@ def fit_codec(
     "Train a codec on the training clips of a collection; if asked, its sinusoids first, in `rolls`."
     def loss(model, batch): return LOSSES[config.loss](model, batch, **config.loss_weights or {})
     train, valid = clips.split('train'), ClipDataset(clips.split('valid'))
-    about = dict(music=table_hash(clips.table), **about or {})
     if config.rolls:
         first = replace(config, steps=round(config.rolls * config.steps), bs=4 * config.bs, lr=2 * config.lr,
                         loss='rolls', loss_weights=None, crop=None, rolls=0.)
         how = kwargs | dict(title='learning sinusoids')
         fit_codec(model, clips, first, Path(folder)/'rolls', about, **how)
+    about = dict(music=table_hash(clips.table), **about or {})
     return fit(model, loss, (ClipDataset(train, config.crop), valid), config, folder, about=about, **kwargs)
 
 # %% ../nbs/02_training.ipynb #68d9aaeb
