@@ -21,12 +21,11 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from celae.autoencoder import Size, load_model
+from celae.autoencoder import Size, level_one, load_model
 from celae.compositions import GENRES, clip_beats, load_compositions, note_roll
 from celae.data import CLIP_SAMPLES, SR, as_numpy, progress, table_hash
 from celae.evaluation import bootstrap_interval
 from celae.latent_analysis import clip_vectors, compare_representations, encode_clips, mfcc_vectors, probe, project2, untrained
-from celae.models import log_rms
 from celae.probing import probe_factor
 from celae.references import imdct
 
@@ -56,15 +55,12 @@ def tone_frames(clips, sounds, title):
     return np.concatenate([model.find_roll(sounds(x))[0].unflatten(2, (-1, PARTS)).mean(3).numpy() for x in clips.batches(16, title)])
 
 
-def level_1(wav): return wav / log_rms(wav).exp()[:, None, None]
-
-
 @torch.no_grad()
 def frames_of(clips, with_detail):
     "Name -> frames (b, d, 54)."
     model, base = load_model(), load_model().with_size('base')
     z, raw = [encode_clips(each, clips, title=title).z.numpy() for each, title in ((model.with_size(Size(64)), 'encoding'), (untrained(model.with_size(Size(64))), 'untrained'))]
-    frames = {f'z, {name}': z[:, model.with_size(name).kept] for name in Z_SIZES} | {'untrained': raw, 'sinusoids': tone_frames(clips, level_1, 'sinusoids')}
+    frames = {f'z, {name}': z[:, model.with_size(name).kept] for name in Z_SIZES} | {'untrained': raw, 'sinusoids': tone_frames(clips, level_one, 'sinusoids')}
     frames['read by the heads'] = model.read(torch.from_numpy(z)).numpy()
     if with_detail:
         detail = tone_frames(clips, lambda x: imdct(base.encode(x).detail.to_dense(), CLIP_SAMPLES), 'detail')

@@ -34,7 +34,7 @@ def keep_excerpts(out, folder, secs=3):
     "Figures of the run, and the first seconds of its sounds: short enough to be quoted."
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for figure in (out/'figures').glob('*.png'): shutil.copy(figure, folder)
+    for figure in (out/'figures').glob('*.*g'): shutil.copy(figure, folder)        # png and svg
     sounds = json.loads((out/'metrics'/'sounds.json').read_text())
     for section, rows in sounds.items():
         for i, files in enumerate(rows.values()):

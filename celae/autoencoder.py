@@ -6,8 +6,8 @@
 __all__ = ['HOP', 'LOWEST', 'N_TONES', 'BANDS', 'N_PEAKS', 'N_LASTING', 'FRAMES', 'PAIR', 'ROWS', 'SIZES', 'CHANNELS',
            'SIZE_SHARES', 'DETAIL_SHARE', 'N_READ', 'N_NOISE', 'stft', 'istft', 'find_sinusoids', 'tone_frequencies',
            'tone_phases', 'draw_sinusoids', 'RollEncoder', 'RollDecoder', 'log_magnitude_rows', 'Encoder', 'Residual',
-           'Size', 'is_tonal', 'as_size', 'standing_noise', 'MusicAutoencoder', 'read_targets', 'Draws', 'draw',
-           'draw_rolls', 'load_model', 'onnx_inputs', 'export_onnx']
+           'Size', 'is_tonal', 'as_size', 'standing_noise', 'MusicAutoencoder', 'read_targets', 'Draws', 'level_one',
+           'draw', 'draw_rolls', 'load_model', 'onnx_inputs', 'export_onnx']
 
 # %% ../nbs/01c_autoencoder.ipynb #d03b7b1b
 import logging
@@ -412,9 +412,16 @@ class _Sounding(_Sized):
     def find_roll(self,
         wav: Tensor,     # sound of level 1 (b, 1, t)
     ) -> tuple:          # square roots of amplitudes, and offsets (b, 105, 4 n)
-        "Sinusoids as the networks see them, smoothed over three frames: what beats faster is not heard."
-        amplitude, offset = find_sinusoids(wav)
-        root, more = _smooth(amplitude.sqrt()), FRAMES * self.n_frames(wav.shape[-1]) - amplitude.shape[2]
+        "Sinusoids as the networks see them."
+        return self.as_roll(*find_sinusoids(wav), wav.shape[-1])
+
+    def as_roll(self,
+        amplitude: Tensor,   # from `find_sinusoids` (b, 105, n)
+        offset: Tensor,      # likewise
+        n_samples: int,      # length of the sound
+    ) -> tuple:              # square roots of amplitudes, and offsets (b, 105, 4 n)
+        "Smooth sinusoids over three frames: what beats faster is not heard."
+        root, more = _smooth(amplitude.sqrt()), FRAMES * self.n_frames(n_samples) - amplitude.shape[2]
         near = _smooth(amplitude.sqrt() * offset) / (root + 1e-4)      # of a tone that begins or ends beside
         return F.pad(root, (0, more)), F.pad(torch.where(amplitude > 0, offset, near), (0, more))
 
@@ -525,14 +532,18 @@ class Draws(NamedTuple):
     heads: Tensor        # what the heads read (b, N_READ, n)
 
 # %% ../nbs/01c_autoencoder.ipynb #359c8904
-def _level_one(wav): return wav / log_rms(wav).exp()[:, None, None]
+def level_one(
+    wav: Tensor,   # sound (b, 1, t)
+) -> Tensor:       # of root mean square 1, but for silence
+    "Sound at the level at which the networks know it."
+    return wav / log_rms(wav).exp()[:, None, None]
 
 def draw(self: MusicAutoencoder,
     wav: Tensor,   # sound (b, 1, t)
     n: int = 2,    # draws of the noise
 ) -> Draws:
     "Encode, drop channels, decode at one of the sizes, and draw noise `n` times."
-    wav, size = _level_one(wav), self.draw_size()
+    wav, size = level_one(wav), self.draw_size()
     model, roll = self.with_size(size), self.find_roll(wav)
     z = self.encode_z(wav, roll)
     detail = model.sparse_mdct.select(mdct(wav, self.frame)) if size.detail else None
@@ -542,10 +553,11 @@ def draw(self: MusicAutoencoder,
     return Draws(wav, tuple(sounds), decoded, roll, self.read(z))
 
 def draw_rolls(self: MusicAutoencoder,
-    wav: Tensor,   # sound (b, 1, t)
-) -> tuple:        # decoded, and found: square roots of amplitudes, offsets (b, 105, 4 n)
+    amplitude: Tensor,   # of whole clips, from `find_sinusoids` (b, 105, n)
+    offset: Tensor,      # likewise
+) -> tuple:              # decoded, and found: square roots of amplitudes, offsets (b, 105, 4 n)
     "Encode and decode the sinusoids alone, with as many channels as one of the sizes has."
-    roll = self.find_roll(_level_one(wav))
+    roll = self.as_roll(amplitude, offset, CLIP_SAMPLES)
     z, kept = self.roll_encoder(*roll), sum(map(is_tonal, range(self.draw_size().channels)))
     z = (z + self.z_noise * torch.randn_like(z)) * (torch.arange(z.shape[1], device=z.device) < kept)[:, None]
     return self.roll_decoder(z), roll

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WINDOWS', 'LOSSES', 'PRESETS', 'Heard', 'hear', 'heard_distance', 'perceptual_loss', 'mse_loss', 'roll_loss',
            'music_loss', 'TrainConfig', 'Preset', 'new_model', 'pick_device', 'best_precision', 'check_size',
-           'training_folder', 'Course', 'fit', 'fit_codec', 'plot_history']
+           'training_folder', 'Course', 'fit', 'SinusoidDataset', 'fit_codec', 'plot_history']
 
 # %% ../nbs/02_training.ipynb #803e0903
 import json
@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 import pandas as pd
@@ -20,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from .autoencoder import MusicAutoencoder, load_model, read_targets
+from .autoencoder import (N_PEAKS, N_TONES, MusicAutoencoder, find_sinusoids, level_one, load_model,
+                               read_targets)
 from .data import ClipDataset, Clips, atomic_write, log, output_path, progress, table_hash
 from .display import plain_text
 from .metrics import magnitude_distance, magnitudes, mel_db, mse
@@ -81,10 +83,10 @@ def _roll_distance(roll, target):
 
 def roll_loss(
     model: MusicAutoencoder,   # of which only the networks of the sinusoids are trained
-    batch: tuple,              # sound first (b, 1, t)
+    batch: tuple,              # amplitudes and offsets, from `SinusoidDataset` (b, 105, n)
 ) -> Tensor:                   # scalar
     "How well the sinusoids come back: a fast beginning."
-    return 100 * _roll_distance(*model.draw_rolls(batch[0]))
+    return 100 * _roll_distance(*model.draw_rolls(*batch))
 
 # %% ../nbs/02_training.ipynb #2eeb1058
 def music_loss(
@@ -420,6 +422,29 @@ def fit(
     return course.table()
 
 # %% ../nbs/02_training.ipynb #1e388728
+class SinusoidDataset(torch.utils.data.Dataset):
+    "Amplitudes and offsets of the sinusoids of whole clips (105, n), found when the first is asked for."
+    def __init__(self,
+        clips: Clips,   # from `load_clips`
+    ): self.clips = clips
+
+    def __len__(self): return len(self.clips)
+
+    @cached_property
+    @torch.no_grad()
+    def strongest(self) -> tuple:      # numbers of semitones, amplitudes, offsets (n_clips, 16, n), in half precision
+        found = []
+        for wav in self.clips.batches(8, 'finding sinusoids'):
+            amplitude, offset = find_sinusoids(level_one(wav))
+            best = amplitude.topk(N_PEAKS, 1)
+            found.append((best.indices.byte(), best.values.half(), offset.gather(1, best.indices).half()))
+        return tuple(map(torch.cat, zip(*found)))
+
+    def __getitem__(self, i):
+        tones, *parts = [part[i] for part in self.strongest]
+        return [torch.zeros(N_TONES, part.shape[1]).scatter(0, tones.long(), part.float()) for part in parts]
+
+# %% ../nbs/02_training.ipynb #2d0d8c1c
 def fit_codec(
     model: nn.Module,      # a model of celae
     clips: Clips,          # with splits
@@ -430,14 +455,16 @@ def fit_codec(
 ) -> pd.DataFrame:         # one row per epoch: epoch, step, train_loss, valid_loss
     "Train a codec on the training clips of a collection; if asked, its sinusoids first, in `rolls`."
     def loss(model, batch): return LOSSES[config.loss](model, batch, **config.loss_weights or {})
-    train, valid = clips.split('train'), ClipDataset(clips.split('valid'))
+    train, valid = clips.split('train'), clips.split('valid')
+    if config.loss == 'rolls': data = SinusoidDataset(train), SinusoidDataset(valid)
+    else: data = ClipDataset(train, config.crop), ClipDataset(valid)
     if config.rolls:
         first = replace(config, steps=round(config.rolls * config.steps), bs=4 * config.bs, lr=2 * config.lr,
                         loss='rolls', loss_weights=None, crop=None, rolls=0.)
         how = kwargs | dict(title='learning sinusoids')
         fit_codec(model, clips, first, Path(folder)/'rolls', about, **how)
     about = dict(music=table_hash(clips.table), **about or {})
-    return fit(model, loss, (ClipDataset(train, config.crop), valid), config, folder, about=about, **kwargs)
+    return fit(model, loss, data, config, folder, about=about, **kwargs)
 
 # %% ../nbs/02_training.ipynb #68d9aaeb
 def plot_history(
