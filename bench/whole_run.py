@@ -1,6 +1,6 @@
 """The whole job of `celae run` on a folder of real music or on the built-in music, gathered into one JSON for the study pages.
 
-    python bench/whole_run.py albums data/albums --excerpts   (about half an hour on two cores)
+    python bench/whole_run.py albums data/albums --excerpts   (an hour and a half on two cores)
     python bench/whole_run.py builtin                         (about ten minutes)
     python bench/whole_run.py gtzan data/gtzan                (for those who have it: docs, studies/report_2024)
     python bench/whole_run.py albums data/albums --excerpts --collect    only gather what that run has found

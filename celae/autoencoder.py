@@ -70,7 +70,7 @@ def _all_bins(wav, size, n_bins):
 @lru_cache
 @torch.inference_mode(False)
 def _partial_sums(size, n_bins, device):
-    "Cosines and sines of bins for `HOP` samples (512, 2 f), and turns of the parts of a frame (size / 512, f)."
+    "Cosines and sines of bins for `HOP` samples (512, 2 f), and turns of a frame's parts (size / 512, f)."
     turn = -2j * pi * torch.arange(n_bins, dtype=torch.float64) / size
     within = (turn * torch.arange(HOP)[:, None]).exp()
     between = (turn * torch.arange(0, size, HOP)[:, None]).exp()
@@ -407,8 +407,8 @@ class _Sized(_Networks, Codec):
         return size if torch.rand(()) < DETAIL_SHARE else replace(size, detail=0)
 
 # %% ../nbs/01c_autoencoder.ipynb #70bfec06
-class _Sounding(_Sized):
-    "From sound to latent and back."
+class _Finding(_Sized):
+    "From sound to the channels of `z`."
     def find_roll(self,
         wav: Tensor,     # sound of level 1 (b, 1, t)
     ) -> tuple:          # square roots of amplitudes, and offsets (b, 105, 4 n)
@@ -437,6 +437,9 @@ class _Sounding(_Sized):
         z[:, self.is_tonal], z[:, ~self.is_tonal] = tonal.to(rest.dtype), rest
         return z
 
+# %% ../nbs/01c_autoencoder.ipynb #679941f7
+class _Sounding(_Finding):
+    "From sound to latent and back."
     def encode(self, wav, level=None):
         level = log_rms(wav) if level is None else level
         wav = wav / level.exp()[:, None, None]

@@ -187,14 +187,6 @@ def best_precision(
     checks = [getattr(torch.cpu, f'_is_{unit}_supported', bool) for unit in ('avx512_bf16', 'amx_tile')]
     return 'bf16-mixed' if device == 'cpu' and any(check() for check in checks) else '32-true'
 
-# %% ../nbs/02_training.ipynb #64158a8e
-def _precision(name, device):
-    "Arguments of `Fabric` for a precision, by Lightning's name."
-    from lightning.fabric.plugins import MixedPrecision
-    class Unrounded(MixedPrecision):
-        def convert_input(self, data): return data
-    return dict(plugins=Unrounded(name, device)) if name.endswith('-mixed') else dict(precision=name)
-
 # %% ../nbs/02_training.ipynb #8b11ef74
 def check_size(
     clips: Clips,         # with splits
@@ -363,6 +355,24 @@ def _validate(fabric, model, loss, data, bs):
         n += len(batch[0])
     return float(total / n)
 
+# %% ../nbs/02_training.ipynb #64158a8e
+def _fabric(device, devices, num_nodes, precision):
+    "What places models and batches and adds up gradients; arguments as in `fit`."
+    from lightning.fabric import Fabric
+    from lightning.fabric.plugins import MixedPrecision
+    class Unrounded(MixedPrecision):
+        def convert_input(self, data): return data
+    most = torch.cuda.device_count() if device == 'cuda' else os.cpu_count()
+    if not 1 <= devices <= most: raise ValueError(f'devices is {devices}, but this machine has {most}')
+    for part in ('fabric', 'pytorch'):             # else it says on stderr which precision it was asked for
+        logging.getLogger(f'lightning.{part}').setLevel(logging.WARNING)
+    precision = precision or best_precision(device)
+    is_mixed = precision.endswith('-mixed')
+    how = dict(plugins=Unrounded(precision, device)) if is_mixed else dict(precision=precision)
+    strategy = 'ddp_find_unused_parameters_true' if devices * num_nodes > 1 else 'auto'
+    accelerator = 'gpu' if device == 'cuda' else device
+    return Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy, **how)
+
 # %% ../nbs/02_training.ipynb #35a223ca
 def _begin(
     model, config, folder,   # as in `fit`
@@ -393,16 +403,9 @@ def fit(
     about: dict | None = None,    # further settings that decide the result, such as the music, for train.json
 ) -> pd.DataFrame:                # one row per epoch: epoch, step, train_loss, valid_loss
     "Train a model, and keep the best weights in it and in `folder`."
-    from lightning.fabric import Fabric
-    for part in ('fabric', 'pytorch'):             # else it says on stderr which precision it was asked for
-        logging.getLogger(f'lightning.{part}').setLevel(logging.WARNING)
     folder, device = Path(folder), pick_device(device)
     course, plan = _begin(model, config, folder, about, resume)
-    most = torch.cuda.device_count() if device == 'cuda' else os.cpu_count()
-    if not 1 <= devices <= most: raise ValueError(f'devices is {devices}, but this machine has {most}')
-    fabric = Fabric(accelerator='gpu' if device == 'cuda' else device, devices=devices, num_nodes=num_nodes,
-                    strategy='ddp_find_unused_parameters_true' if devices * num_nodes > 1 else 'auto',
-                    **_precision(precision or best_precision(device), device))
+    fabric = _fabric(device, devices, num_nodes, precision)
     fabric.launch()
     wrapped, optimizer = fabric.setup(model, course.optimizer)
     if course.average: course.average.to(fabric.device)
@@ -432,7 +435,8 @@ class SinusoidDataset(torch.utils.data.Dataset):
 
     @cached_property
     @torch.no_grad()
-    def strongest(self) -> tuple:      # numbers of semitones, amplitudes, offsets (n_clips, 16, n), in half precision
+    def strongest(self) -> tuple:
+        "Numbers of semitones, amplitudes and offsets of each frame (n_clips, 16, n), in half precision."
         found = []
         for wav in self.clips.batches(8, 'finding sinusoids'):
             amplitude, offset = find_sinusoids(level_one(wav))
