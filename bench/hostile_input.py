@@ -47,7 +47,7 @@ from common import RESULTS, machine
 from hostile import SCRIPT, audio, flac, tone
 
 import celae
-import celae.collections
+import celae.published
 import celae.evaluation  # noqa: F401  all that the commands import, once
 import celae.music
 import celae.playground
@@ -749,7 +749,7 @@ def server_jobs():
                 def busy():
                     while time.monotonic() < end: sum(range(300_000)), time.sleep(.2)
                 threading.Thread(target=busy, daemon=True).start()
-                try: print(celae.collections.fetch([f'http://127.0.0.1:{server.server_port}/{path}/a.zip'],
+                try: print(celae.published.fetch([f'http://127.0.0.1:{server.server_port}/{path}/a.zip'],
                                                 root/'out'/'a.zip', tries=1))
                 except (ValueError, OSError) as e:
                     print(f'celae: {e}')

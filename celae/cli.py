@@ -625,7 +625,7 @@ def download(
 
     Example: celae download gtzan && celae run gtzan
     """
-    from celae.collections import download as fetch
+    from celae.published import download as fetch
     print(fetch(name, out or Path(name)))
 
 # %% ../nbs/05b_cli.ipynb #568b8c3d
