@@ -11,6 +11,7 @@ __all__ = ['PRESETS', 'MAX_SECS', 'MAX_UPLOAD', 'ANY', 'TEMPOS', 'POLICY', 'EXTE
 # %% ../nbs/04c_playground.ipynb #86bc971e
 import json
 import os
+import shutil
 import threading
 import webbrowser
 from dataclasses import dataclass
@@ -453,4 +454,6 @@ def serve(
             leads.write_text(f'<meta http-equiv="refresh" content="0;url={address}">')
             threading.Thread(target=webbrowser.open, args=[leads.as_uri()], daemon=True).start()
     os.environ['CELAE_SAVED'] = str(Path(folder).resolve())
-    Page.launch_instance([str(Path(__file__).parent/'play.ipynb')], config=page_settings(port, browser, idle))
+    with TemporaryDirectory(prefix='celae-play-') as home:   # Python imports from the folder a kernel starts in
+        notebook = shutil.copy(Path(__file__).parent/'play.ipynb', home)
+        Page.launch_instance([notebook], config=page_settings(port, browser, idle))
