@@ -14,7 +14,7 @@ name = cfg['lib_path']
 def words(key): return cfg.get(key, '').split()
 
 
-notebooks, compositions = words('notebooks_requirements'), words('compositions_requirements')
+extras = {extra: words(f'{extra}_requirements') for extra in ('notebooks', 'compositions', 'export', 'test')}
 
 setup(
     name=cfg['lib_name'],
@@ -31,8 +31,7 @@ setup(
     package_data={name: words('package_data')},
     python_requires=f">={cfg['min_python']}",
     install_requires=words('requirements'),
-    extras_require={'notebooks': notebooks, 'compositions': compositions,
-                    'dev': notebooks + compositions + words('dev_requirements')},
+    extras_require=extras | {'dev': sum(extras.values(), words('dev_requirements'))},
     # nbdev finds the documented names of installed packages through the second group
     entry_points={'console_scripts': words('console_scripts'), 'nbdev': [f'{name}={name}._modidx:d']},
     zip_safe=False,

@@ -600,7 +600,7 @@ def export_onnx(
     model: MusicAutoencoder,   # any size
     folder: str | Path,        # gets encoder.onnx, roll_encoder.onnx, roll_decoder.onnx and residual.onnx
 ) -> Path:                     # the folder
-    "Write the networks as ONNX files. Needs the packages onnx and onnxscript."
+    "Write the networks as ONNX files. Needs onnx and onnxscript: pip install 'celae[export]'."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)      # it misses torchvision, which is not needed

@@ -520,6 +520,12 @@ class Commands(TyperGroup):
             self.add_command(typer.main.get_command(single), 'edit')
         return super().resolve_command(ctx, args)
 
+# %% ../nbs/05b_cli.ipynb #5e0c7a21
+def _need(extra, *modules):
+    "Refuse a command whose extra is not installed, before anything is loaded."
+    missing = ' and '.join(name for name in modules if find_spec(name) is None)
+    if missing: raise ValueError(f"{missing} missing: pip install 'celae[{extra}]'")
+
 # %% ../nbs/05b_cli.ipynb #4f2a0ccc
 def play(
     folder: Annotated[Path, Argument(help='Where saved sounds go.')] = Path('saved'),
@@ -534,8 +540,7 @@ def play(
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f'{folder}: is a file; name a folder for the sounds that are saved')
-    if find_spec('voila') is None:
-        raise ValueError("the playground needs voila: pip install 'celae[notebooks]'")
+    _need('notebooks', 'voila')
     from celae.playground import serve
     serve(folder, port, browser)
 
@@ -601,19 +606,19 @@ def export(
 ):
     """Write the networks of a model, for all its sizes, as ONNX files for other programs.
 
+    Needs onnx and onnxscript: pip install 'celae[export]'
+
     Example: celae export -o onnx
     """
     for name in ('encoder', 'decoder'): output_path(out/f'{name}.onnx', overwrite=overwrite)
+    _need('export', 'onnx', 'onnxscript')
     _check_names(model)
     from celae.autoencoder import MusicAutoencoder, export_onnx, load_model
     net = load_model(model or 'autoencoder')
     if not isinstance(net, MusicAutoencoder):
         raise ValueError(f'{model}: is a {type(net).__name__}, which cannot be exported')
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)
-    with warnings.catch_warnings(action='ignore'):        # what torch says of itself
-        try: print(export_onnx(net, out))
-        except ImportError as e:
-            raise ValueError(f'{e.name} is missing: pip install onnx onnxscript') from None
+    with warnings.catch_warnings(action='ignore'): print(export_onnx(net, out))     # what torch says of itself
 
 # %% ../nbs/05b_cli.ipynb #1d5ed690
 def download(

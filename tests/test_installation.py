@@ -1,4 +1,5 @@
 "What a plain installation gets: a kernel that starts, modules that hide nothing, requirements with a lower bound."
+import ast
 import os
 import re
 import shutil
@@ -7,13 +8,17 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import celae as package
 
+NEVER_INSTALLED = {'basic-pitch', 'visqol'}     # are used where a user has them
 PACKAGE = Path(package.__file__).parent
 
 
@@ -50,3 +55,55 @@ def test_the_playground_opens(playground):
     page = build_opener(ProxyHandler({}), HTTPCookieProcessor()).open(found[0], timeout=120).read().decode()
     assert 'application/vnd.jupyter.widget-view+json' in page, log.read_text()   # what a kernel made, not the notebook
     assert 'Traceback' not in page
+
+
+@pytest.mark.parametrize('extra, command, hidden', [
+    ('notebooks', ['play'], ['voila']), ('export', ['export', '-o', 'onnx'], ['onnx', 'onnxscript']),
+    ('export', ['export', '-o', 'onnx'], ['onnxscript']), ('compositions', ['compositions', 'music'], ['music21'])])
+def test_a_command_without_its_extra_names_it(tmp_path, extra, command, hidden):
+    hide = f'import sys; sys.modules.update(dict.fromkeys({hidden})); from celae.cli import main; main()'
+    ended = subprocess.run([sys.executable, '-P', '-c', hide, *command], cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode and f"pip install 'celae[{extra}]'" in ended.stderr and not list(tmp_path.iterdir())
+    assert len(ended.stderr.splitlines()) == 1 and all(name in ended.stderr for name in hidden)
+
+
+def requirements():
+    "Extra, or '' -> the requirements that an installation tells of."
+    found = {}
+    for line in requires('celae'):
+        requirement = Requirement(line)
+        extra = re.search(r"extra == .(\w+)", str(requirement.marker))
+        found.setdefault(extra[1] if extra else '', []).append(requirement)
+    return found
+
+
+def imported():
+    "Packages that our modules import, as the index of packages calls them."
+    homes = packages_distributions()
+    for path in PACKAGE.rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level: names = [node.module]
+            for name in {name.partition('.')[0] for name in names} - {*sys.stdlib_module_names, 'celae'}:
+                yield canonicalize_name(homes.get(name, [name])[0])
+
+
+def test_what_is_imported_is_required():
+    asked = {extra: {canonicalize_name(each.name) for each in found} for extra, found in requirements().items()}
+    assert set(imported()) <= set().union(*asked.values()) | NEVER_INSTALLED
+    assert asked[''] <= set(imported()), asked[''] - set(imported())
+
+
+def test_each_requirement_has_an_oldest_version():
+    for extra in ('', 'notebooks', 'compositions', 'export', 'test'):
+        for each in requirements()[extra]:
+            assert {'>=', '=='} & {part.operator for part in each.specifier}, each
+
+
+def oldest(name): return next(each for each in requirements()[''] if each.name == name).specifier
+
+
+@pytest.mark.parametrize('name, harmful', [
+    ('pyarrow', '13.0'), ('pyarrow', '14.0.0'), ('lightning', '2.6.2'), ('lightning', '2.6.3'), ('requests', '2.32.3'),
+    ('filelock', '3.20.2'), ('jinja2', '3.1.5'), ('tqdm', '4.66.2')])
+def test_no_version_with_a_known_hole_is_allowed(name, harmful): assert harmful not in oldest(name)
