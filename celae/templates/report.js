@@ -128,7 +128,9 @@ addEventListener('keydown', e => {
 // Folded parts open where a link leads to them, on paper, and all at once.
 const parts = [...document.querySelectorAll('details')], all = document.getElementById('all')
 function unfold() {
-  const there = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)))
+  let id = location.hash.slice(1)
+  try { id = decodeURIComponent(id) } catch { return }     // no address of ours
+  const there = id && document.getElementById(id)
   if (there && there.closest('details')) { there.closest('details').open = true; there.scrollIntoView() }
 }
 let folded = []
