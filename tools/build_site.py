@@ -4,9 +4,11 @@
 
 FOLDER is nbdev's `_proc`; the site goes to the output folder that its nbdev.yml names. smalldocs renders the pages;
 around it, this script names pages and links as Quarto would, so that both renderers serve the same sources, folds
-tests away behind the word "tests", puts KaTeX beside the pages, and leaves out the theme's font from the network: readers see their own sans-serif. It ends with
-an error when there is a broken link or anything smalldocs could not read.
+tests away behind the word "tests", shows the imports that the cells of a page need, describes pictures to those who
+cannot see them, puts KaTeX beside the pages, and leaves out the theme's font from the network: readers see their own
+sans-serif. It ends with an error when there is a broken link or anything smalldocs could not read.
 """
+import ast
 import json
 import re
 import shutil
@@ -55,29 +57,100 @@ def settle_links(path, names):
     path.write_text(json.dumps(nb))
 
 
+def parse(cell):
+    "The code of a cell, without magics."
+    try: return ast.parse(re.sub(r'(?m)^\s*[%!].*$', '', ''.join(cell['source'])))
+    except SyntaxError: return ast.Module([], [])
+
+
+def imports_only(cell):
+    body = parse(cell).body
+    return bool(body) and all(isinstance(node, ast.Import | ast.ImportFrom) for node in body)
+
+
 def is_test(cell):
     "Is it a cell that checks something and shows nothing?"
     source = ''.join(cell['source'])
-    return cell['cell_type'] == 'code' and not cell['outputs'] and '#|' not in source and bool(CHECK.search(source))
+    return (cell['cell_type'] == 'code' and not cell['outputs'] and '#|' not in source and bool(CHECK.search(source))
+            and not imports_only(cell))
 
 
-def fold_tests(path):
+def fold_tests(nb):
     "Put tests that follow each other into one cell, folded."
-    nb, cells = json.loads(path.read_text()), []
+    cells = []
     for cell in nb['cells']:
         if not is_test(cell): cells.append(cell)
         elif cells and ''.join(cells[-1]['source']).startswith(FOLDED):
             cells[-1]['source'] = ''.join(cells[-1]['source']) + '\n\n' + ''.join(cell['source'])
         else: cells.append(cell | dict(source=FOLDED + ''.join(cell['source'])))
-    path.write_text(json.dumps(nb | dict(cells=cells)))
+    nb['cells'] = cells
+
+
+def documented():
+    "Page -> the module that it documents; nbdev's index says nothing of a notebook with `auto` in its name."
+    index = ast.parse((HERE.parent/'celae'/'_modidx.py').read_text('utf-8')).body[-1].value
+    pages = {f'{path.stem}.html': path.stem for path in (HERE.parent/'celae').glob('[!_]*.py')}
+    return pages | {page.partition('#')[0]: Path(path).stem for symbols in ast.literal_eval(index)['syms'].values()
+                    for page, path in symbols.values()}
+
+
+def import_lines(module, used):
+    "Imports that give the names `used` as they are inside of celae.`module`, which nbdev does not show."
+    lines, own = [], set()
+    for node in ast.parse((HERE.parent/'celae'/f'{module}.py').read_text('utf-8')).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef): own.add(node.name)
+        elif isinstance(node, ast.Assign): own |= {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            node.names = [each for each in node.names if (each.asname or each.name.split('.')[0]) in used]
+            if isinstance(node, ast.ImportFrom) and node.level: node.level, node.module = 0, f'celae.{node.module}'
+            if node.names: lines.append(ast.unparse(node))
+    private = sorted(name for name in own & used if name.startswith('_') and not name.startswith('__'))
+    return lines + [f'from celae.{module} import *'] + [f'from celae.{module} import {", ".join(private)}'] * bool(private)
+
+
+def show_imports(nb, module):
+    "Complete the first import cell of a page, so that what is copied from the page runs."
+    code = [cell for cell in nb['cells'] if cell['cell_type'] == 'code' and '#| echo: false' not in ''.join(cell['source'])]
+    used = {node.id for cell in code for node in ast.walk(parse(cell)) if isinstance(node, ast.Name)}
+    lines = '\n'.join(import_lines(module, used))
+    first = next((cell for cell in code if imports_only(cell) and '#|' not in ''.join(cell['source'])), None)
+    if first: first['source'] = lines + '\n' + ''.join(first['source'])
+    elif code: nb['cells'].insert(nb['cells'].index(code[0]), dict(cell_type='code', metadata={}, outputs=[], execution_count=None, source=lines))
+
+
+def plain_words(markdown):
+    "The last sentence of a text, without its marks."
+    text = re.sub(r'(?s)```.*?```|\$\$.*?\$\$|<!--.*?-->|^:::.*?$', ' ', markdown)
+    text = re.sub(r'!?\[([^\]]*)\]\([^)]*\)', r'\1', text)
+    text = ' '.join(re.sub(r'[`*$#|]', '', text).split())
+    return re.split(r'(?<=[.!?]) (?=[A-Z])', text)[-1].rstrip(':.')
+
+
+def describe_pictures(nb):
+    "Give pictures that have no alternative text the heading and the last sentence above them."
+    heading = sentence = ''
+    for cell in nb['cells']:
+        source = ''.join(cell['source'])
+        if cell['cell_type'] == 'markdown' and source.strip():
+            if found := re.findall(r'(?m)^#+ +(.*)$', source): heading, sentence = plain_words(found[-1]), ''
+            if prose := re.sub(r'(?m)^#+ .*$', '', source).strip(): sentence = plain_words(prose)
+        pictures = any(kind.startswith('image/') for output in cell.get('outputs', []) for kind in output.get('data', {}))
+        if pictures and 'fig-alt:' not in source:
+            words = ': '.join(filter(None, (heading, sentence)))[:250]
+            cell['source'] = f'#| fig-alt: {json.dumps("Figure. " + words, ensure_ascii=False)}\n{source}'
 
 
 def name_pages(proc):
     "Rename every notebook, and turn the sidebar and the links to the new names."
     names = {path.name: rename(path).name for path in sorted(proc.rglob('*.ipynb'))}
+    modules = documented()
     for path in proc.rglob('*.ipynb'):
         settle_links(path, names)
-        fold_tests(path)
+        nb = json.loads(path.read_text())
+        if path.parent == proc and (module := modules.get(f'{path.stem}.html')): show_imports(nb, module)
+        describe_pictures(nb)
+        fold_tests(nb)
+        path.write_text(json.dumps(nb))
     sidebar = proc/'sidebar.yml'
     sidebar.write_text(re.sub(r'\w+\.ipynb', lambda name: names.get(name[0], name[0]), sidebar.read_text()))
 
@@ -85,6 +158,7 @@ def name_pages(proc):
 def finish(html, root, site_url):
     "Make the links of a page stay on this site; `root` leads from the page to the top of it."
     html = re.sub(rf'(<a\b[^>]*href="){re.escape(site_url)}/?', rf'\1{root}', html)
+    html = html.replace('<svg alt="', '<svg role="img" aria-label="')     # as HTML has it
     html = html.replace(f'{KATEX}/contrib/', f'{root}site_libs/katex/')
     return html.replace(f'{KATEX}/', f'{root}site_libs/katex/')
 
