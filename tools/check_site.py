@@ -32,7 +32,7 @@ class Page(HTMLParser):
         attrs = dict(attrs)
         self.ids |= {attrs[key] for key in ('id', 'name') if attrs.get(key)}
         if tag == 'a' and 'href' in attrs: self.links.append(attrs['href'])
-        if tag in ('img', 'svg') and 'hidden' not in attrs: self.pictures.append((tag, attrs))
+        if tag in ('img', 'svg') and 'hidden' not in attrs: self.pictures.append(attrs)
         if tag == 'div' and 'flex-wrap' in attrs.get('style', ''): self.rows.append([])
         if tag == 'audio':
             if not self.rows: self.rows.append([])
@@ -61,7 +61,7 @@ def dead_links(name, pages, site):
 
 
 def unlabelled(page):
-    for tag, attrs in page.pictures:
+    for attrs in page.pictures:
         words = attrs.get('alt') or attrs.get('aria-label')
         if not words and attrs.get('aria-hidden') != 'true': yield f'a picture has no alternative text: {str(attrs)[:80]}'
     for row in page.rows:

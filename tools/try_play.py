@@ -3,7 +3,7 @@ No request may leave the machine, the console stays silent, and nothing is wider
 In Voila it is also attacked, as other pages in the same browser and other users of the machine might: without the token, by another host's name, from another origin.
 Then the page is loaded again and closed, and its kernels have to end.
 
-    python tools/try_play.py [--picture NAME] [--chromium PATH]
+    python tools/try_play.py [--picture NAME] [--chromium PATH] [--python PATH]
 
 Prints what it measured as JSON; ends with an error where something is not as it should be. Needs playwright, Chromium, voila and jupyterlab.
 Servers listen on this machine only.
@@ -213,13 +213,13 @@ def reload_and_close(page, server, port, token):
     return dict(kernel_ended_after=round(ended, 1), unconnected_ended_after=round(wait_for('it ends', lambda: processes(server) == 0), 1))
 
 
-def serve(kind, folder):
+def serve(kind, folder, python):
     "Start a server; gives the process, its port, and the address of the panel."
     port = free_port()
-    if kind == 'voila': command, path = [sys.executable, '-c', f'from celae.playground import serve; serve({str(folder/"saved")!r}, {port}, False, idle=20)'], ''
+    if kind == 'voila': command, path = [python, '-P', '-c', f'from celae.playground import serve; serve({str(folder/"saved")!r}, {port}, False, idle=20)'], ''
     else:
         shutil.copy(NOTEBOOK, folder)
-        command = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--ip=127.0.0.1', f'--port={port}', '--IdentityProvider.token=', '--ServerApp.disable_check_xsrf=True',
+        command = [python, '-m', 'jupyterlab', '--no-browser', '--ip=127.0.0.1', f'--port={port}', '--IdentityProvider.token=', '--ServerApp.disable_check_xsrf=True',
                    f'--ServerApp.root_dir={folder}', '--allow-root', '--LabApp.news_url=None', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
         path = '/lab/tree/play.ipynb'
     env = os.environ | dict(CELAE_SAVED=str(folder/'saved'))
@@ -233,9 +233,9 @@ def serve(kind, folder):
     return server, port, f'http://127.0.0.1:{port}{path}'
 
 
-def try_in(kind, browser, good, bad, large, picture):
+def try_in(kind, browser, good, bad, large, picture, python):
     with TemporaryDirectory() as folder:
-        server, port, address = serve(kind, Path(folder))
+        server, port, address = serve(kind, Path(folder), python)
         try:
             page, wrong = browser.new_context(viewport=dict(width=1280, height=900)).new_page(), []
             page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' and kind == 'voila' else None)    # JupyterLab has its own
@@ -268,6 +268,7 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--picture', help='beginning of the names of screenshots')
     parser.add_argument('--chromium', default=shutil.which('chromium') or shutil.which('chromium-browser'), help='the browser; that of playwright if there is none')
+    parser.add_argument('--python', default=sys.executable, help='of the installation that is tried; this one')
     parser.add_argument('--kinds', nargs='+', default=['voila', 'lab'], choices=['voila', 'lab'], help='where it is tried')
     args = parser.parse_args()
     with TemporaryDirectory() as d, sync_playwright() as p:
@@ -277,4 +278,4 @@ if __name__ == '__main__':
         bad.write_text('Dear Sir or Madam')
         large = write_audio(Path(d)/'large.wav', np.tile(render_track('folk', 8, 3.)[0], 91))    # 12 MB
         browser = p.chromium.launch(executable_path=args.chromium, args=FLAGS)
-        print(json.dumps({kind: try_in(kind, browser, str(good), str(bad), str(large), args.picture) for kind in args.kinds}, indent=1))
+        print(json.dumps({kind: try_in(kind, browser, str(good), str(bad), str(large), args.picture, args.python) for kind in args.kinds}, indent=1))
