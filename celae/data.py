@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'LOUDEST', 'MONO_SECS', 'GTZAN_LABELS', 'open_audio', 'to_mono', 'read_audio',
            'read_blocks', 'sound_format', 'limit_peaks', 'limit_blocks', 'write_blocks', 'write_audio', 'Air',
-           'as_numpy', 'safe_level', 'loudness_of', 'loudness', 'loudness_gain', 'set_loudness', 'fade', 'progress',
-           'is_run', 'find_audio', 'list_clips', 'LeakError', 'check_splits', 'split_clips', 'gtzan_root',
-           'split_gtzan', 'split_listed', 'join_factors', 'clip_table', 'table_hash', 'cache_folder', 'cache_files',
-           'Clips', 'join_clips', 'load_clips', 'ClipDataset']
+           'as_numpy', 'safe_level', 'loudness_of', 'loudness', 'loudness_gain', 'edited_loudness', 'set_loudness',
+           'fade', 'progress', 'is_run', 'find_audio', 'list_clips', 'LeakError', 'check_splits', 'split_clips',
+           'gtzan_root', 'split_gtzan', 'split_listed', 'join_factors', 'clip_table', 'table_hash', 'cache_folder',
+           'cache_files', 'Clips', 'join_clips', 'load_clips', 'ClipDataset']
 
 # %% ../nbs/00_data.ipynb #899da18c
 import hashlib, io, json, mmap, os, re, shutil, struct, time, zlib
@@ -724,20 +724,32 @@ def loudness_gain(
     now: float,               # as it is
     peak: float,              # the highest
     headroom_db: float = 1.,  # how far the highest peak has to stay below full scale
+    most_db: float = np.inf,  # of amplification, so that what has become almost silent does not become loud noise
 ) -> float:                   # factor
-    "How much to amplify a sound: 30 dB at most, and not so much that more than 6 dB of its peaks are limited."
-    gain = 1. if lufs is None or not np.isfinite(now) else min(10**((lufs - now) / 20), 32.)
-    return min(gain, 2 * 10**(-headroom_db / 20) / max(peak, 1e-9))
+    "How much to amplify a sound: not so much that more than 6 dB of its peaks have to be limited."
+    gain_db = 0. if lufs is None or not np.isfinite(now) else min(lufs - now, most_db)
+    return min(10**(gain_db / 20), 2 * 10**(-headroom_db / 20) / max(peak, 1e-9))
+
+def edited_loudness(
+    blocks,             # sounds (c, t), one after the other: the input of an edit
+    sr: int,            # their rate in Hz
+    factor: float = 1,  # by which the edit is to amplify it
+) -> float | None:      # LUFS; -inf: silence is wanted; None: the input has no loudness
+    "How loud a sound is to be after an edit: as it was, but for a gain."
+    lufs = loudness_of(blocks, sr)
+    if not factor: return -np.inf
+    return lufs + 20 * np.log10(factor) if np.isfinite(lufs) else None
 
 def set_loudness(
     wav,                      # sound (c, t)
     lufs: float | None = -16.,  # wanted; None: as it is
     headroom_db: float = 1.,  # how far the highest peak has to stay below full scale
     sr: int = SR,             # rate in Hz
+    most_db: float = np.inf,  # of amplification
 ) -> np.ndarray:              # the same, louder or softer
     "Scale sound to a loudness, or as near to it as its peaks allow, of which up to 6 dB are turned down."
     safe_level(wav)                                          # refuses NaN and Inf
-    gain = loudness_gain(lufs, loudness(wav, sr), float(np.abs(wav).max()), headroom_db)
+    gain = loudness_gain(lufs, loudness(wav, sr), float(np.abs(wav).max()), headroom_db, most_db)
     return limit_peaks(gain * wav, headroom_db, sr)
 
 def fade(

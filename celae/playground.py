@@ -25,7 +25,7 @@ import traitlets
 from torch import Tensor
 from .autoencoder import MusicAutoencoder, load_model
 from .beats import KEY_NAMES, steady_beats
-from .data import (CLIP_SAMPLES, SR, AudioError, as_numpy, atomic_write, read_audio, safe_level,
+from .data import (CLIP_SAMPLES, SR, AudioError, as_numpy, atomic_write, fade, read_audio, safe_level,
                         write_audio)
 from .display import band_levels
 from .edits import Move, Parameter, Towards, edit_options, make_edit, principal_directions
@@ -254,7 +254,7 @@ def page_sound(
     wav: Tensor,   # (1, t) in [-1, 1]
 ) -> dict:         # `pcm` and `picture` as bytes, `columns` of the picture, `rate` in Hz
     "Make a sound ready for a page."
-    pcm = (wav[0].clamp(-1, 1) * 32767).round().to(torch.int16).numpy()
+    pcm = (safe_level(wav[0], 0.) * 32767).round().to(torch.int16).numpy()
     levels = band_levels(wav[0], 64, 320).clamp_min(-60).flip(0)
     picture = (255 * (1 + levels / 60)).to(torch.uint8).numpy()     # (bands, columns), the highest first
     return dict(pcm=pcm.astype('<i2').tobytes(), picture=picture.tobytes(), columns=picture.shape[1], rate=SR)
@@ -332,7 +332,7 @@ class _Studio(_Panel):
         how = prior_arguments(self.prior, self.state)
         asked = {key: self.state[key] for key in prior_controls(self.prior) if self.state[key] != ANY}
         words = [f'{value}' if key == 'label' else f'{key} {value}' for key, value in asked.items()]
-        sound = safe_level(self.model.decode(self.prior.sample(**how), CLIP_SAMPLES))
+        sound = safe_level(fade(self.model.decode(self.prior.sample(**how), CLIP_SAMPLES)[0]))
         self.add('new: ' + ', '.join(words), sound)
         self.state = self.state | dict(seed=(self.state['seed'] + 1) % 1_000_000)
 
