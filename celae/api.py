@@ -17,13 +17,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 from .autoencoder import SIZES, load_model
-from .data import CLIP_SAMPLES, RATES, SR, AudioError, read_audio, safe_level
+from .data import (CLIP_SAMPLES, LOUDEST, RATES, SR, AudioError, edited_loudness, read_audio, read_blocks,
+                        set_loudness, sound_format, to_mono)
+from .files import log
 from .edits import make_edit
 from .generation import find_prior
 from .generation import generate as generate_music
 from .latent_analysis import clip_vectors
 from .models import Codec, Latent, check_number
-from .streams import check_latent, decode_blocks, encode_file
+from .streams import MOST_EDIT_DB, check_latent, decode_blocks, encode_file
 
 # %% ../nbs/05c_api.ipynb #5c399238
 MAX_CHANNELS = 8     # of one sound: 7.1
@@ -41,7 +43,15 @@ def _check_sound(wav, sr):
         raise ValueError(f'a sound of shape {shape} has {shape[-2]} channels; they come first: transpose it')
     if not wav.isfinite().all(): raise ValueError('the sound holds NaN or Inf')
     peak = float(wav.abs().max())
-    if peak > 10: raise ValueError(f'samples reach {peak:.4g}; scale them to [-1, 1]')
+    if peak > LOUDEST: raise ValueError(f'samples reach {peak:.4g}; full scale is 1')
+    if peak > 100: log.warning('samples reach %.0f times full scale, as if they were integers', peak)
+
+def _rows(sound, sr, stereo):
+    "Sounds (b, t) of an array, each of one channel, at its own rate."
+    wav = torch.as_tensor(sound).detach().cpu()
+    _check_sound(wav, sr)
+    wav = wav.float().reshape(-1, wav.shape[-2] if wav.ndim > 1 else 1, wav.shape[-1])
+    return np.concatenate([each if stereo else to_mono(each, sr) for each in wav.numpy()])
 
 def sound_tensor(
     sound,                 # array or tensor (t,), (c, t) or (b, c, t) in [-1, 1]
@@ -49,13 +59,9 @@ def sound_tensor(
     stereo: bool = False,  # keep the channels apart? (False: mix them to one)
 ) -> Tensor:               # (b, 1, t) at 22 050 Hz; with `stereo` one row a channel
     "Check a sound, mix its channels and resample it."
-    wav = torch.as_tensor(sound).detach().cpu()
-    _check_sound(wav, sr)
-    wav = wav.float().reshape(-1, wav.shape[-2] if wav.ndim > 1 else 1, wav.shape[-1])
-    wav = wav.flatten(0, 1)[:, None] if stereo else wav.mean(1, keepdim=True)
-    if sr == SR: return wav
-    rows = [torch.from_numpy(soxr.resample(row, sr, SR)) for row in wav[:, 0].numpy()]
-    return torch.stack(rows)[:, None]
+    rows = _rows(sound, sr, stereo)
+    if sr != SR: rows = np.stack([soxr.resample(row, sr, SR) for row in rows])
+    return torch.from_numpy(rows)[:, None]
 
 # %% ../nbs/05c_api.ipynb #3170de4f
 @lru_cache(maxsize=1)
@@ -140,9 +146,11 @@ def embed(
     return np.concatenate([clip_vectors(codec.encode(part).z, pooling) for part in wav.split(32)])
 
 # %% ../nbs/05c_api.ipynb #76045ebd
-def _decoded(codec, latent, n_samples):
-    "Sound (c, t) with headroom."
-    return safe_level(np.concatenate(list(decode_blocks(codec, latent, n_samples)), 1))
+def _wanted_loudness(sound, sr, stereo, factor):
+    "How loud a sound is to be after an edit that amplifies it by a factor; None: as it comes."
+    if not _is_file(sound, sr): return edited_loudness([_rows(sound, sr, stereo)], sr, factor)
+    rate = sound_format(sound).rate
+    return edited_loudness(read_blocks(sound, rate, stereo), rate, factor)
 
 def edit(
     sound,                  # audio file; or array or tensor (t,), (c, t) or (b, c, t) in [-1, 1]
@@ -157,7 +165,8 @@ def edit(
     frame = codec.frame or CLIP_SAMPLES / codec.values_per_clip
     change = make_edit({name.replace('_', '-'): value for name, value in options.items()}, seed, frame)
     latent, n_samples = _encode(sound, sr, codec, stereo)
-    return _decoded(codec, change(latent, codec), n_samples)
+    wav = np.concatenate(list(decode_blocks(codec, change(latent, codec), n_samples)), 1)
+    return set_loudness(wav, _wanted_loudness(sound, sr, stereo, change.gain), most_db=MOST_EDIT_DB)
 
 # %% ../nbs/05c_api.ipynb #fa5d53cf
 def generate(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from .compositions import clip_beats
-from .data import SR, AudioError, Clips, progress, read_audio
+from .data import SR, AudioError, Clips, progress, read_audio, to_mono
 from .models import check_number
 from .music import KEYS, METRES
 
@@ -64,7 +64,7 @@ def find_beats(
 ) -> Beats | None:     # without positions; None: no steady beat was found
     "Find beats in a sound."
     import librosa
-    strength = librosa.onset.onset_strength(y=wav.mean(0), sr=SR, hop_length=ONSET_HOP)
+    strength = librosa.onset.onset_strength(y=to_mono(wav)[0], sr=SR, hop_length=ONSET_HOP)
     _, frames = librosa.beat.beat_track(onset_envelope=strength, sr=SR, hop_length=ONSET_HOP, trim=False)
     if len(frames) < 3: return None
     near = np.stack([strength[(frames + k).clip(0, len(strength) - 1)] for k in (-1, 0, 1)]).max(0)
@@ -128,7 +128,7 @@ def key_likeness(
     "How like each key a sound is."
     import librosa
     how = dict(fmin=librosa.note_to_hz('C2'), n_octaves=6, tuning=0., norm=None, hop_length=2048)
-    chroma = librosa.feature.chroma_cqt(y=wav.mean(0), sr=SR, **how)
+    chroma = librosa.feature.chroma_cqt(y=to_mono(wav)[0], sr=SR, **how)
     profiles = np.stack([np.roll(profile, tonic) for profile in _PROFILES for tonic in range(12)])
     mean = chroma.mean(1) + 1e-9 * np.arange(12)                         # silence is like no key
     return np.corrcoef(mean, profiles)[0, 1:]

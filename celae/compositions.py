@@ -25,7 +25,7 @@ import soxr
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, load_clips, log,
-                        progress, safe_level, split_clips, write_audio)
+                        progress, safe_level, split_clips, to_mono, write_audio)
 from .music import KEY_PROFILES, KEYS, atomic_folder, map_jobs, voice_chord
 
 # %% ../nbs/00c_compositions.ipynb #46225f8e
@@ -553,7 +553,7 @@ def play_notes(
         raise ValueError(f'{find_soundfont(soundfont)}: cannot be played ({e})') from None
     wav, rate = sf.read(BytesIO(stored), dtype='float32')
     n, fade = round(secs*SR), SR//5
-    wav = soxr.resample(wav.mean(1), rate, SR)[:n]
+    wav = soxr.resample(to_mono(wav.T, rate)[0], rate, SR)[:n]
     wav = np.pad(wav, (0, n - len(wav)))
     wav *= 10**(sound.loudness_db/20)/max(np.sqrt(np.mean(wav**2)), 1e-5)
     wav[-fade:] *= np.linspace(1, 0, fade)

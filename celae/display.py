@@ -15,7 +15,7 @@ import soundfile as sf
 import torch
 import torch.nn.functional as F
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from .data import SR, as_numpy
+from .data import SR, as_numpy, safe_level
 
 # %% ../nbs/00a_display.ipynb #693b3d9f
 def plain_text(
@@ -168,7 +168,7 @@ def mp3_bytes(
 ) -> bytes:        # an MP3 file; the same sound gives the same bytes
     "Encode one channel as a small MP3."
     buffer, (mode, level) = io.BytesIO(), ('CONSTANT', .9) if small else ('VARIABLE', .7)
-    sf.write(buffer, as_numpy(wav).clip(-1, 1), sr, format='MP3', subtype='MPEG_LAYER_III',
+    sf.write(buffer, safe_level(as_numpy(wav), 0.), sr, format='MP3', subtype='MPEG_LAYER_III',
              bitrate_mode=mode, compression_level=level)
     return buffer.getvalue()
 

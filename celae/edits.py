@@ -43,6 +43,7 @@ def parameter(
 class Edit:
     "A change of a latent; `a >> b` applies `a` first, then `b`."
     keeps_place = True   # does each tone stay at its time and pitch?
+    gain = 1.            # by how much louder the sound is meant to become
 
     def __post_init__(self):
         for name, p in self.parameters().items():
@@ -79,6 +80,9 @@ class Chain(Edit):
     @property
     def keeps_place(self): return all(edit.keeps_place for edit in self.edits)
 
+    @property
+    def gain(self): return float(np.prod([edit.gain for edit in self.edits]))
+
     def __call__(self, latent, codec=None):
         for edit in self.edits: latent = edit(latent, codec)
         return latent
@@ -88,6 +92,9 @@ class Chain(Edit):
 class Gain(Edit):
     "Amplify the latent, or attenuate it."
     factor: float = parameter(1., 0, 8, 'amplify the latent; below 1 attenuates', slider=3)
+
+    @property
+    def gain(self): return self.factor
 
     def change(self, z, codec=None): return z * self.factor
 

@@ -21,7 +21,7 @@ import soxr
 from markupsafe import Markup
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
-from .data import SR, Clips, as_numpy
+from .data import SR, Clips, as_numpy, safe_level
 from .display import COLORS, render, thumbnail
 
 # %% ../nbs/03b_map.ipynb #8fcf5444
@@ -39,7 +39,7 @@ def opus_bytes(
     sr: int = SR,  # rate in Hz
 ) -> bytes:        # an Ogg Opus file at 24 kHz
     "Encode one channel with about 13 kbit/s."
-    wav, buffer = soxr.resample(as_numpy(wav).clip(-1, 1), sr, 24_000), io.BytesIO()
+    wav, buffer = soxr.resample(safe_level(as_numpy(wav), 0.), sr, 24_000), io.BytesIO()
     sf.write(buffer, wav, 24_000, format='OGG', subtype='OPUS', compression_level=.97)
     return buffer.getvalue()
 
