@@ -108,7 +108,8 @@ def beat_channels(
 MODES = 'major', 'minor'
 KEY_NAMES = tuple(f'{tonic} {mode}' for mode in MODES for tonic in KEYS)   # 24 of them
 
-_KEYS = {'english': r'((?i:[a-g]))[\s-]*((?i:#|♯|sharp|b|♭|flat|))[\s:_-]*((?i:major|maj|minor|min)|m|M|)',
+_KEYS = {'english': r'((?i:[a-g]))[\s-]*((?i:#|♯|sharp|b|♭|flat|))[\s:_-]*'
+                    r'((?i:major|maj|minor|min)|m|M|)',
          'german': r'(?i:([a-h])((?<!b)is|(?<=[ae])s|(?<=[cdfg])es|)[\s_-]*(dur|moll))',
          'camelot': r'(?i:(1[0-2]|[1-9])()([ab]))'}
 
@@ -118,7 +119,8 @@ def key_index(
     "Read the name of a key."
     kinds = {kind: re.fullmatch(pattern, str(name).strip()) for kind, pattern in _KEYS.items()}
     kind = next((kind for kind in kinds if kinds[kind]), None)
-    if not kind: raise ValueError(f'key is {name!r:.60}, not such as "A minor", "F# major", "Bb", "fis-Moll", "8A"')
+    if not kind:
+        raise ValueError(f'key is {name!r:.60}, not such as "A minor", "F# major", "Bb", "fis-Moll", "8A"')
     tonic, sign, mode = kinds[kind].groups()
     minor = mode == 'm' or mode.lower() in ('min', 'minor', 'moll') or (kind == 'camelot' and mode in 'aA')
     if kind == 'camelot': return (7 * (int(tonic) - 8) + 9 * minor) % 12 + 12 * minor

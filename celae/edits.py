@@ -369,7 +369,8 @@ def _in_frames(option, p, secs, frame):
     check_number(f'{option} in seconds', secs, 0, p.high * frame / SR)
     n, least = round(secs * SR / frame), p.default + 1 if option in EDITS else p.low
     if n >= least: return n
-    raise ValueError(f'{option} is {secs} s, which changes nothing: {(least - .49) * frame / SR:.2f} s is the least')
+    raise ValueError(f'{option} is {secs} s, which changes nothing: '
+                     f'{(least - .49) * frame / SR:.2f} s is the least')
 
 def make_edit(
     values: dict,     # option, as in `edit_options` -> value; all others have their defaults

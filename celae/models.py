@@ -116,7 +116,8 @@ class Latent:
         stop = n if stop is None else min(stop, n)
         if detail is not None: detail = detail.cut(start, stop if stop < n else detail.n_frames)
         length = self.n_samples if (start, stop) == (0, n) else None
-        return replace(self, z=self.z[..., start:stop], detail=detail, start=self.start + start, n_samples=length)
+        z, start = self.z[..., start:stop], self.start + start
+        return replace(self, z=z, detail=detail, start=start, n_samples=length)
 
     def save(self,
         path: str | Path,     # file to write, .celae
@@ -124,8 +125,12 @@ class Latent:
         exact: bool = False,  # float32 instead of 8 bits a value, for four times the size
     ) -> Path:
         "Store it as a file, which `Latent.load`, `celae.decode` and the command `celae decode` read."
-        from celae.api import save
-        return save(self, path, model, exact)
+        from celae.api import decoder_of
+        from celae.files import SoundFormat, output_path
+        from celae.streams import save_latent
+        path, (codec, n_samples) = output_path(path, (), True, ('.celae',)), decoder_of(self, None, model)
+        source = SoundFormat(self.sr, len(self.z)) if self.sr else None
+        return save_latent(path, self, codec, n_samples, exact=exact, source=source)
 
     @staticmethod
     def load(
@@ -133,8 +138,10 @@ class Latent:
         model=None,           # that made it; None: the model that ships
     ) -> 'Latent':            # with the length of its sound, and the rate that was encoded
         "Load what `save` or the command `celae encode` wrote."
-        from celae.api import load
-        return load(path, model)
+        from celae.api import codec_at
+        from celae.streams import load_latent
+        stored = load_latent(path, codec_at(model))
+        return replace(stored.latent, n_samples=stored.n_samples, sr=stored.source and stored.source.rate)
 
     @staticmethod
     def join(
