@@ -44,7 +44,7 @@ def _unpacked(sound, sr):
     own = None
     if isinstance(sound, Mapping):
         if not sound.keys() & {'array', 'bytes', 'path'}:
-            raise ValueError("a dictionary is no sound without 'array' and 'sampling_rate', or 'bytes' or 'path'")
+            raise ValueError("a dictionary is no sound without 'array' and 'sampling_rate', 'bytes' or 'path'")
         own = sound.get('sampling_rate')
         sound = sound['array'] if 'array' in sound else sound.get('bytes') or sound.get('path')
     elif isinstance(sound, (list, tuple)) and [isinstance(x, Real) for x in sound[:3]] in ([0, 1], [1, 0]):
@@ -97,7 +97,7 @@ def _samples(sound):
 
 def _rate(sr):
     "A rate as a whole number: of 22050.0, and of arrays that hold one number."
-    sr = sr.item() if hasattr(sr, 'item') and np.size(sr) == 1 else sr
+    sr = sr.item() if hasattr(sr, 'item') and np.asarray(sr).size == 1 else sr
     return int(sr) if isinstance(sr, float) and sr.is_integer() else sr
 
 def _check_sound(wav, sr):

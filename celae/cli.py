@@ -217,8 +217,8 @@ def _find_files(paths, find):
     "Files of all paths -> their names below the folder that was named."
     found = {}
     for path in paths:
-        files = find(path) if path.is_dir() else [path]       # a folder may be one thing, and find itself
-        found |= {file: Path(path.absolute().name) if file == path else file.relative_to(path) for file in files}
+        for file in find(path) if path.is_dir() else [path]:       # a folder may be one thing, and find itself
+            found[file] = Path(path.absolute().name) if file == path else file.relative_to(path)
     if not found: raise ValueError(f'{paths[0]}: nothing to work on in this folder')
     return found
 
@@ -261,7 +261,8 @@ def plan_files(
     files = _find_files(paths, find)
     one_file = [*files] == paths and len(paths) == 1 and out and out.suffix and not out.is_dir()
     def own(file): return file.suffix if file.suffix.lower() in endings else '.wav'
-    def result(file): return (rename or Path)((out/files[file] if out else file).with_suffix(ending or own(file)))
+    def result(file):
+        return (rename or Path)((out/files[file] if out else file).with_suffix(ending or own(file)))
     plan = {file: out if one_file else result(file) for file in _share(files, part)}
     inputs = {_identity(file): file for file in files}
     for path in dict.fromkeys(plan.values()):
@@ -564,7 +565,7 @@ def generate(
         min=40, max=240, callback=_finite,
         help='Beats a minute. [default: usual for the style; of BEGIN]')] = None,
     key: Annotated[str | None, Option(
-        callback=_key, help='Such as "A minor", Bb, fis-Moll or 8A. [default: usual for the style; of BEGIN]')] = None,
+        callback=_key, help='Such as "A minor", Bb or 8A. [default: usual for the style; of BEGIN]')] = None,
     beats_from: Annotated[Path | None, Option(help='A sound file with whose beats it keeps time.')] = None,
     seed: Seed = 0, model: Model = None,
     prior: Annotated[str | None, Option(
@@ -586,7 +587,8 @@ def generate(
     output_path(out, read, overwrite, AUDIO_OUT)
     if tempo and beats_from: raise ValueError('choose --tempo or --beats-from, not both')
     if rate: file_rate(out, rate)
-    if strength and not begin: raise ValueError('--strength says how far to vary a file: name it with --begin')
+    if strength and not begin:
+        raise ValueError('--strength says how far to vary a file: name it with --begin')
     _check_names(model, prior, style)
     secs = seconds if seconds is not None else 0. if begin and strength else 20.
     from celae.beats import beats_of
