@@ -108,15 +108,25 @@ def beat_channels(
 MODES = 'major', 'minor'
 KEY_NAMES = tuple(f'{tonic} {mode}' for mode in MODES for tonic in KEYS)   # 24 of them
 
+_KEYS = {'english': r'((?i:[a-g]))[\s-]*((?i:#|♯|sharp|b|♭|flat|))[\s:_-]*'
+                    r'((?i:major|maj|minor|min)|m|M|)',
+         'german': r'(?i:([a-h])((?<!b)is|(?<=[ae])s|(?<=[cdfg])es|)[\s_-]*(dur|moll))',
+         'camelot': r'(?i:(1[0-2]|[1-9])()([ab]))'}
+
 def key_index(
-    name: str,   # such as 'A minor', 'F# major', 'Bb', 'C#m'
+    name: str,   # such as 'A minor', 'Bb', 'C#m', 'B flat major', 'fis-Moll', '8A'
 ) -> int:        # position in `KEY_NAMES`
     "Read the name of a key."
-    found = re.fullmatch(r'([A-Ga-g])([#b♯♭]?) ?(major|minor|maj|min|m|)', str(name).strip())
-    if not found: raise ValueError(f'key is {name!r}, not such as "A minor", "F# major", "Bb"')
-    letter, sign, mode = found.groups()
-    tonic = 'C D EF G A B'.index(letter.upper()) + (sign in tuple('#♯')) - (sign in tuple('b♭'))
-    return tonic % 12 + 12 * (mode in ('minor', 'min', 'm'))
+    kinds = {kind: re.fullmatch(pattern, str(name).strip()) for kind, pattern in _KEYS.items()}
+    kind = next((kind for kind in kinds if kinds[kind]), None)
+    if not kind:
+        raise ValueError(f'key is {name!r:.60}, not such as "A minor", "F# major", "Bb", "fis-Moll", "8A"')
+    tonic, sign, mode = kinds[kind].groups()
+    minor = mode == 'm' or mode.lower() in ('min', 'minor', 'moll') or (kind == 'camelot' and mode in 'aA')
+    if kind == 'camelot': return (7 * (int(tonic) - 8) + 9 * minor) % 12 + 12 * minor
+    letters = 'c d ef g a b' if kind == 'english' else 'c d ef g abh'
+    up, down = sign.lower() in ('#', '♯', 'sharp', 'is'), sign.lower() in ('b', '♭', 'flat', 'es', 's')
+    return (letters.index(tonic.lower()) + up - down) % 12 + 12 * minor
 
 # %% ../nbs/03c_beats.ipynb #089f0c32
 _PROFILES = ((.238, .006, .111, .006, .137, .094, .016, .214, .009, .080, .008, .081),

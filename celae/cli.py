@@ -26,7 +26,8 @@ from typing import Annotated, Literal
 import typer
 from typer import Argument, Option
 from typer.core import TyperGroup
-from .files import AUDIO_OUT, SoundFormat, check_ending, file_rate, input_path, log, output_path
+from .files import (AUDIO_OUT, SoundFormat, check_ending, file_rate, input_path, log, match_name,
+                         output_path)
 
 # %% ../nbs/05b_cli.ipynb #215bd2a6
 Folder = Annotated[Path, Argument(help='Music: one folder a label, or files only.', show_default=False)]
@@ -76,8 +77,7 @@ def _check_names(model=None, prior=None, style=None):
         model_folder(name)                                      # says why it is none
     priors = {prior} & known.keys() if prior else {name for name in known if name.startswith('prior-')}
     labels = {label for name in priors for label in known[name].get('labels', ())}
-    if style and labels and style not in labels:
-        raise ValueError(f'style is {style!r}, not one of {", ".join(sorted(labels))}')
+    if style and labels: match_name(style, sorted(labels), 'style')
 
 # %% ../nbs/05b_cli.ipynb #742af657
 def _channels(n): return {1: 'one channel', 2: 'two channels'}.get(n, f'{n} channels')
@@ -217,8 +217,8 @@ def _find_files(paths, find):
     "Files of all paths -> their names below the folder that was named."
     found = {}
     for path in paths:
-        if path.is_dir(): found |= {file: file.relative_to(path) for file in find(path)}
-        else: found[path] = Path(path.name)
+        for file in find(path) if path.is_dir() else [path]:       # a folder may be one thing, and find itself
+            found[file] = Path(path.absolute().name) if file == path else file.relative_to(path)
     if not found: raise ValueError(f'{paths[0]}: nothing to work on in this folder')
     return found
 
@@ -251,16 +251,18 @@ def plan_files(
     paths: list,         # files and folders that the user named
     find,                # lists the files of a folder
     out: Path | None,    # a file for one input, a folder for several; None: next to the input
-    ending: str,         # of results, if `out` does not say
+    ending: str | None,  # of results, if `out` does not say; None: that of the input, or .wav
     part: str = '1/1',   # which part of the files: '2/3' is the second of three
-    endings=None,        # that `out` may have; None: only `ending`
+    endings=None,        # that results may have; None: only `ending`
     overwrite: bool = False,  # may an existing file be replaced?
     rename=None,         # gives a path for that of a result which the user did not name; None: as it is
 ) -> dict:               # file -> where its result goes
     "Say where results go, and make sure before any work that they may be written."
     files = _find_files(paths, find)
-    one_file = len(paths) == 1 and not paths[0].is_dir() and out and out.suffix and not out.is_dir()
-    def result(file): return (rename or Path)((out/files[file] if out else file).with_suffix(ending))
+    one_file = [*files] == paths and len(paths) == 1 and out and out.suffix and not out.is_dir()
+    def own(file): return file.suffix if file.suffix.lower() in endings else '.wav'
+    def result(file):
+        return (rename or Path)((out/files[file] if out else file).with_suffix(ending or own(file)))
     plan = {file: out if one_file else result(file) for file in _share(files, part)}
     inputs = {_identity(file): file for file in files}
     for path in dict.fromkeys(plan.values()):
@@ -283,7 +285,7 @@ def each_file(
     plan: dict,   # file -> where its result goes, from `plan_files`
     work,         # takes a file and the path of its result; gives a line to be printed
 ):
-    "Do every file; name those that fail and go on; fail only if none is left."
+    "Do every file; name those that fail and go on; fail only if none is left, and of one file as it does."
     done = {}
     for file, result in plan.items():
         try:
@@ -292,6 +294,7 @@ def each_file(
             print(work(file, result), flush=True)
         except OSError: raise                              # a full disk is so for all
         except Exception as e:
+            if len(plan) == 1: raise
             reason = e if isinstance(e, ValueError) else f'{file}: {_reason(e)}'
             log.warning('%s', reason)
         else: done[result] = file
@@ -313,7 +316,7 @@ def encode(
     files: Annotated[list[Path], Argument(help='Audio files or folders.', show_default=False)],
     model: Model = None,
     size: Annotated[Literal['quarter', 'half', 'base', 'double', 'compact', 'musical'] | None, Option(
-        help='How much is kept; musical: for edits. [default: that of the model, base]')] = None,
+        help='How much is kept; with the waveform in quarter to double. [default: musical]')] = None,
     out: Annotated[Path | None, Option(
         '-o', '--out', help='Result for one file, folder for several; not given: next to the input.')] = None,
     mono: Annotated[bool, Option(
@@ -338,7 +341,7 @@ def encode(
     from celae.autoencoder import load_model
     from celae.data import sound_format
     from celae.streams import encode_file, save_latent
-    net = load_model(model or 'autoencoder', size)
+    net = load_model(model or 'autoencoder', size) if size else _musical(model)
     there = {path: result for path, result in plan.items() if resume and result.exists()}
     done = {path for path, result in there.items() if _is_encoded(path, result, net, mono)}
     for path in plan.keys() - done: output_path(plan[path], overwrite=overwrite)
@@ -396,11 +399,12 @@ def decode(
     each_file(plan, work)
 
 # %% ../nbs/05b_cli.ipynb #a3afa710
-def _remade(file, out, change, net, rate, stereo):
+def _remade(file, out, change, net, rate, stereo, keep_air):
     "Make a sound of the playground again."
     from celae.data import SR, write_audio
     from celae.playground import remake
-    if change.edits: raise ValueError(f'{file}: holds edits of its own; leave out other edits')
+    if change.edits or keep_air is not None:
+        raise ValueError(f'{file}: holds edits of its own; leave out other edits')
     to = target_format(SoundFormat(SR), out, rate, stereo)
     write_audio(out, remake(file, net).numpy(), like=to)
 
@@ -425,10 +429,16 @@ def _edited(file, out, change, net, rate, stereo, keep_air):
     latent, n_samples = encode_file(net, file, n > 1)
     write_decoded(out, net, change(latent, net), n_samples, like=to, air=air)
 
+def _find_edited(folder):
+    "The audio files of a folder; or itself, if the playground has saved it."
+    from celae.data import find_audio
+    return [folder] if (folder/'settings.json').is_file() else find_audio(folder)
+
 def edit(
-    file: Annotated[Path, Argument(
-        show_default=False, help='Audio file of any length; or a folder that the playground saved.')],
-    out: Sound,
+    files: Annotated[list[Path], Argument(
+        show_default=False, help='Audio files or folders; or a folder that the playground saved.')],
+    out: Annotated[Path, Option('-o', '--out', show_default=False,
+        help='Result for one file (.wav .flac .ogg .opus .mp3), folder for several.')],
     model: Model = None, seed: Seed = 0, rate: Rate = None, stereo: Stereo = None,
     keep_air: Annotated[bool | None, Option(
         '--keep-air/--no-keep-air', show_default=False, help='Keep what is above 11 kHz in the input; not '
@@ -441,21 +451,23 @@ def edit(
     Examples: celae edit song.mp3 --transpose -3 -o lower.ogg
 
     celae edit song.mp3 --smooth 0.7 --noise 0.3 -o changed.flac
+
+    celae edit ~/Music --transpose 2 -o higher
     """
-    if not file.is_dir(): input_path(file)
-    output_path(out, file.iterdir() if file.is_dir() else [file], overwrite, AUDIO_OUT)
-    if rate: file_rate(out, rate)
+    _check_inputs(files)
+    plan = plan_files(files, _find_edited, out, None, endings=AUDIO_OUT, overwrite=overwrite)
+    if rate: [file_rate(result, rate) for result in plan.values()]
     _check_names(model)
     import torch
     from celae.data import SR
     from celae.edits import make_edit
     net, values = _musical(model), {name.replace('_', '-'): value for name, value in options.items()}
     change = make_edit(values, seed, net.frame)
-    if file.is_dir(): _remade(file, out, change, net, rate, stereo)
-    else:
-        change(net.encode(torch.zeros(1, 1, SR)), net)        # refuses here and not after an hour
-        _edited(file, out, change, net, rate, stereo, keep_air)
-    print(describe_sound(out))
+    change(net.encode(torch.zeros(1, 1, SR)), net)            # refuses here and not after an hour
+    def work(file, result):
+        (_remade if file.is_dir() else _edited)(file, result, change, net, rate, stereo, keep_air)
+        return describe_sound(result)
+    each_file(plan, work)
 
 # %% ../nbs/05b_cli.ipynb #7f26b620
 _Option = namedtuple('_Option', 'default low high help slider unit', defaults=(None, ''))
@@ -558,7 +570,7 @@ def generate(
         min=40, max=240, callback=_finite,
         help='Beats a minute. [default: usual for the style; of BEGIN]')] = None,
     key: Annotated[str | None, Option(
-        callback=_key, help='Such as "A minor" or Bb. [default: usual for the style; of BEGIN]')] = None,
+        callback=_key, help='Such as "A minor", Bb or 8A. [default: usual for the style; of BEGIN]')] = None,
     beats_from: Annotated[Path | None, Option(help='A sound file with whose beats it keeps time.')] = None,
     seed: Seed = 0, model: Model = None,
     prior: Annotated[str | None, Option(
@@ -580,6 +592,8 @@ def generate(
     output_path(out, read, overwrite, AUDIO_OUT)
     if tempo and beats_from: raise ValueError('choose --tempo or --beats-from, not both')
     if rate: file_rate(out, rate)
+    if strength and not begin:
+        raise ValueError('--strength says how far to vary a file: name it with --begin')
     _check_names(model, prior, style)
     secs = seconds if seconds is not None else 0. if begin and strength else 20.
     from celae.beats import beats_of

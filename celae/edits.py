@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from .data import SR
-from .models import Codec, Latent, check_number
+from .models import Codec, Latent, check_number, seeded
 
 # %% ../nbs/04a_edits.ipynb #5318278a
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Noise(Edit):
     seed: int = 0   # the same seed adds the same noise
 
     def change(self, z, codec=None):
-        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(self.seed)).to(z)
+        noise = torch.randn(z.shape, generator=seeded(self.seed)).to(z)
         return z + self.amount * z.std() * noise
 
 # %% ../nbs/04a_edits.ipynb #5ac42b56
@@ -215,7 +215,7 @@ class Shuffle(Edit):
 
     def change(self, z, codec=None):
         pieces = list(z.split(self.n_frames or z.shape[2], 2))
-        order = torch.randperm(len(pieces), generator=torch.Generator().manual_seed(self.seed))
+        order = torch.randperm(len(pieces), generator=seeded(self.seed))
         return torch.cat([pieces[i] for i in order], 2)
 
 # %% ../nbs/04a_edits.ipynb #a7c4b5bd
@@ -234,18 +234,21 @@ class Freeze(Edit):
         return z[..., torch.where(i < start, i, looped)]
 
 # %% ../nbs/04a_edits.ipynb #2a7bfb59
-def _levels(latents, mix):
-    "Level of a mix, if all have one."
-    levels = [latent.level for latent in latents]
-    return None if any(level is None for level in levels) else mix(levels)
+def _alike(latents):
+    "Latents cut to the shortest; refused where they cannot be mixed."
+    n = min(latent.z.shape[2] for latent in latents)
+    latents = [latent.with_z(latent.z[..., :n]) for latent in latents]                # refuses detail
+    if len({(latent.z.shape[1], latent.level is None) for latent in latents}) == 1: return latents
+    raise ValueError('latents of different models or sizes cannot be mixed')
 
 def average(
     latents: list,  # of `Latent`, each of one clip or more; longer ones are cut to the shortest
 ) -> Latent:        # of one clip
     "The mean of all clips."
-    n = min(latent.z.shape[-1] for latent in latents)
-    z = torch.cat([latent.z[..., :n] for latent in latents]).mean(0, keepdim=True)
-    return Latent(z, _levels(latents, lambda levels: torch.cat(levels).mean(0, keepdim=True)))
+    def mean(parts): return None if parts[0] is None else torch.cat(parts).mean(0, keepdim=True)
+    latents = _alike(latents)
+    z, level = mean([latent.z for latent in latents]), mean([latent.level for latent in latents])
+    return replace(latents[0], z=z, level=level)
 
 # %% ../nbs/04a_edits.ipynb #de4072bc
 def slerp(
@@ -268,11 +271,14 @@ def interpolate(
     "Interpolate between two clips."
     paths = dict(linear=torch.lerp, spherical=slerp)
     if kind not in paths: raise ValueError(f'kind is {kind!r}, not one of {", ".join(paths)}')
-    n, weight = min(a.z.shape[-1], b.z.shape[-1]), torch.as_tensor(weight, dtype=a.z.dtype)
+    a, b = _alike([a, b])
+    n, weight = a.z.shape[2], torch.as_tensor(weight).to(a.z)
+    if weight.ndim and weight.shape[-1] < n:
+        raise ValueError(f'weight has {weight.shape[-1]} values, the latent {n} frames')
     if not ((weight >= 0) & (weight <= 1)).all():
         raise ValueError(f'weight is {weight.tolist()!r:.60}, not between 0 and 1')
-    z = paths[kind](a.z[..., :n], b.z[..., :n], weight[..., :n] if weight.ndim else weight)
-    return Latent(z, _levels([a, b], lambda levels: torch.lerp(*levels, weight.mean())))
+    z = paths[kind](a.z, b.z, weight[..., :n] if weight.ndim else weight)
+    return replace(a, z=z, level=None if a.level is None else torch.lerp(a.level, b.level, weight.mean()))
 
 # %% ../nbs/04a_edits.ipynb #d90ab190
 @dataclass(frozen=True, eq=False)
@@ -339,13 +345,13 @@ def random_latent(
     seed: int = 0,                # the same seed draws the same latents
 ) -> Latent:                      # z (n_clips, d, n_frames)
     "Draw Gaussian latents with the mean and standard deviation that each channel of `like` has."
-    rng = torch.Generator().manual_seed(seed)
+    rng = seeded(seed)
     def draw(x, shape, dims):
         mean = x.mean(dims, keepdim=True)
         std = (x - mean).square().mean(dims, keepdim=True).sqrt()
         return mean + std * torch.randn(shape, generator=rng).to(x)
     z = draw(like.z, (n_clips, like.z.shape[1], n_frames or like.z.shape[2]), (0, 2))
-    return Latent(z, None if like.level is None else draw(like.level, (n_clips,), 0))
+    return replace(like.with_z(z), level=None if like.level is None else draw(like.level, (n_clips,), 0))
 
 # %% ../nbs/04a_edits.ipynb #fa449a43
 EDITS = dict(transpose=Transpose, shuffle=Shuffle, freeze=Freeze, mask=Mask, smooth=Smooth, noise=Noise,
@@ -361,22 +367,33 @@ def edit_options() -> dict:   # option -> `Parameter`
     return {option: p for name in EDITS for option, _, p in _options(name)}
 
 # %% ../nbs/04a_edits.ipynb #049de151
+def _unchanged(p, frame):
+    "The value at which a parameter changes nothing; of a length in seconds 0, or -1 of one that may be off."
+    return min(p.default, 0) if p.unit and frame else p.default
+
+def _in_frames(option, p, secs, frame):
+    "A length in seconds as whole frames; one that rounds to no change is refused."
+    check_number(f'{option} in seconds', secs, 0, p.high * frame / SR)
+    n, least = round(secs * SR / frame), p.default + 1 if option in EDITS else p.low
+    if n >= least: return n
+    raise ValueError(f'{option} is {secs} s, which changes nothing: '
+                     f'{(least - .49) * frame / SR:.2f} s is the least')
+
 def make_edit(
     values: dict,     # option, as in `edit_options` -> value; all others have their defaults
     seed: int = 0,    # of noise and shuffling
     frame: float | None = None,   # samples in a frame of z, where lengths are in seconds; None: in frames
 ) -> Edit:            # the edits that change something, chained
     "Make one edit from the options of a command or the sliders of a panel."
-    lengths = {option: p.low for option, p in edit_options().items() if p.unit and frame}
-    def length(low, secs): return max(low, round(secs * SR / frame)) if secs >= 0 else low
-    values = {key: length(lengths[key], x) if key in lengths else x for key, x in values.items()}
-    unknown = values.keys() - edit_options().keys()
-    if unknown: raise ValueError(f'unknown edit {min(unknown)!r}; choose from {", ".join(edit_options())}')
-    edits = []
+    known, edits, seed = edit_options(), [], check_number('seed', seed, -2**63, 2**63 - 1, whole=True)
+    unknown = values.keys() - known.keys()
+    if unknown: raise ValueError(f'unknown edit {min(unknown)!r}; choose from {", ".join(known)}')
+    given = {option: x for option, x in values.items() if x != _unchanged(known[option], frame)}
     for name, cls in EDITS.items():
-        settings = {key: values.get(option, p.default) for option, key, p in _options(name)}
+        mine = [each for each in _options(name) if each[0] in given]
+        if mine and name not in given: raise ValueError(f'{mine[0][0]} does nothing without {name}')
+        settings = {key: _in_frames(option, p, given[option], frame) if p.unit and frame else given[option]
+                    for option, key, p in mine}
         if 'seed' in {f.name for f in fields(cls)}: settings['seed'] = seed
-        edit = cls(**settings)                          # refuses values out of range
-        option, _, p = _options(name)[0]
-        if values.get(option, p.default) != p.default: edits.append(edit)
+        if mine: edits.append(cls(**settings))          # refuses values out of range
     return Chain(tuple(edits))

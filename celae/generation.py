@@ -10,6 +10,7 @@ __all__ = ['WINDOW', 'N_EXAMPLES', 'GUIDANCE', 'FRAME_SECS', 'ANY', 'P_OPEN', 'P
            'generate', 'continue_clip', 'inpaint', 'vary', 'redraw', 'vary_file']
 
 # %% ../nbs/04_generation.ipynb #2f7935e9
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +26,8 @@ from .autoencoder import MusicAutoencoder
 from .beats import (BEAT_CHANNELS, KEY_NAMES, TEMPO_BPM, Beats, beat_channels, describe_clips,
                          find_beats, estimate_key, key_index, steady_beats)
 from .data import SR, AudioError, Clips, progress, read_audio, safe_level, set_loudness, table_hash
-from .models import Latent, check_number, model_folder, model_hash, read_model
+from .files import match_name
+from .models import Latent, check_number, model_folder, model_hash, read_model, seeded
 from .streams import decode_blocks
 from .training import TrainConfig, fit
 
@@ -216,12 +218,10 @@ class LatentStatistics(nn.Module):
         n = len(self.level_mean)
         return index.where(index < n, torch.randint(n, index.shape, generator=generator).to(index))
 
-    def draw_examples(self, index, generator): # as for `draw_labels`; gives tempo, beats in a bar, key (b, 3)
-        index = self.draw_labels(index, generator)
+    def draw_examples(self, index, generator): # from `draw_labels`; gives tempo, beats in a bar, key (b, 3)
         return self.examples[index, torch.randint(N_EXAMPLES, index.shape, generator=generator).to(index)]
 
-    def draw_levels(self, index, generator):   # as for `draw_labels`; gives (b,)
-        index = self.draw_labels(index, generator)
+    def draw_levels(self, index, generator):   # from `draw_labels`; gives (b,)
         noise = torch.randn(len(index), generator=generator).to(self.level_mean)
         return self.level_mean[index] + self.level_std[index] * noise
 
@@ -261,12 +261,11 @@ class LatentFlow(LatentStatistics, PyTorchModelHubMixin):
     def forward(self, z, t, asked): return self.network(z, t, asked)
 
     def label_index(self,
-        label: str | None,  # one of `labels`; None: any
+        label: str | None,  # one of `labels`, in any case; None: any
     ) -> int:
         "The number of a label."
         if label is None: return len(self.labels)
-        if label in self.labels: return self.labels.index(label)
-        raise ValueError(f'label is {label!r}, not one of {", ".join(self.labels)}')
+        return self.labels.index(match_name(label, self.labels, 'label'))
 
 # %% ../nbs/04_generation.ipynb #c863ca0d
 def guided_velocity(
@@ -303,7 +302,7 @@ def latent_band(
 
 # %% ../nbs/04_generation.ipynb #45ecbabe
 ANY = 'any'       # of a key or beats: leave it to the network
-_RANGES = dict(n_clips=(1, 10_000), n_frames=(1, 50_000), n_steps=(1, 1000), seed=(-2**63, 2**63 - 1))
+_RANGES = dict(n_clips=(1, 10_000), n_frames=(1, 50_000), n_steps=(1, 1000))
 
 def _each(value, n, kind):
     "One value a clip."
@@ -316,13 +315,12 @@ class _Asking(LatentFlow):
     def conditions(self,
         index: Tensor,          # number of the label of each clip (b,)
         z: Tensor,              # normalised, as long as they are (b, d, n)
-        key=None,               # a name, `ANY`, or a list; None: that of a training clip
-        beats=None,             # `Beats`, `ANY`, or a list; None: a tempo of a training clip
-        generator=None,         # draws those clips
+        key,                    # a name, `ANY`, or a list; None: that of a training clip
+        beats,                  # `Beats`, `ANY`, or a list; None: a tempo of a training clip
+        examples,               # training clip of each: tempo, beats in a bar, key (b, 3)
     ) -> Conditions:            # nothing of them is known
         "What is asked for, as the network is told."
-        n, n_frames = len(index), z.shape[2]
-        examples = self.draw_examples(index, generator).tolist()
+        n, n_frames, examples = len(index), z.shape[2], examples.tolist()
         def told_key(name, example):
             if name is None: return example
             return len(KEY_NAMES) if name == ANY else key_index(name)
@@ -362,14 +360,16 @@ class LatentPrior(_Asking):
         strength: float = 1.,       # how far back into noise `known` is sent where not kept; 1: all the way
     ) -> Latent:                    # z (n_clips, d, n_frames), level (n_clips,)
         "Draw latents, or draw parts of known ones anew."
-        for name, value in dict(n_clips=n_clips, n_frames=n_frames, n_steps=n_steps, seed=seed).items():
+        for name, value in dict(n_clips=n_clips, n_frames=n_frames, n_steps=n_steps).items():
             check_number(name, value, *_RANGES[name], whole=True)
-        check_number('strength', strength, 0, 1)
+        if check_number('strength', strength, 0, 1) < 1 or keep is not None or keep_hz:
+            if known is None: raise ValueError('keep, keep_hz and strength say what stays of a known latent')
         weights, labels = check_guidance(guidance), label if isinstance(label, list) else [label] * n_clips
-        rng, device = torch.Generator().manual_seed(seed), self.z_mean.device
+        rng, device = seeded(seed), self.z_mean.device
         index = torch.tensor([self.label_index(each) for each in labels], device=device)
         noise = torch.randn(len(index), len(self.z_mean), n_frames, generator=rng).to(device)
-        asked = self.conditions(index, noise, key, beats, rng)
+        of_label = self.draw_labels(index, rng)                   # one for tempo, key and level
+        asked = self.conditions(index, noise, key, beats, self.draw_examples(of_label, rng))
         data, start = (noise, 0.) if known is None else (self.normalise(known.z), 1 - strength)
         if keep is not None:
             keep = keep.to(device)
@@ -378,7 +378,7 @@ class LatentPrior(_Asking):
         restore = _restorer(noise, data, keep, keep_hz)
         def velocity(z, t): return guided_velocity(self, z, t, asked, weights)
         z = self.denormalise(integrate(velocity, torch.lerp(noise, data, start), start, n_steps, restore))
-        if known is None: return Latent(z, self.draw_levels(index, rng))
+        if known is None: return Latent(z, self.draw_levels(of_label, rng))
         return replace(known.with_z(z), level=known.level.expand(len(index)))
 
 # %% ../nbs/04_generation.ipynb #2e361d89
@@ -502,15 +502,13 @@ def load_prior(
 PRIORS = ('prior-builtin', 'prior-albums')   # weights that ship
 
 def find_prior(
-    label: str | None = None,  # that it has to know; None: any
+    label: str | None = None,  # that it has to know, in any case; None: any
 ) -> LatentPrior:              # the first that does
     "The prior that ships with celae and knows a label."
-    known = set()
-    for name in PRIORS:
-        prior = load_prior(name)
-        if label is None or label in prior.labels: return prior
-        known |= {*prior.labels}
-    raise ValueError(f'style is {label!r}, not one of {", ".join(sorted(known))}')
+    if label is None: return load_prior(PRIORS[0])
+    configs = {name: json.loads((model_folder(name)/'config.json').read_text('utf-8')) for name in PRIORS}
+    homes = {each: name for name in reversed(PRIORS) for each in configs[name]['labels']}
+    return load_prior(homes[match_name(label, sorted(homes), 'style')])
 
 # %% ../nbs/04_generation.ipynb #9abf741e
 def fitting_codec(
@@ -530,7 +528,9 @@ def _decode_whole(model, latent, n_samples):
     "Sound (c, t), at any level."
     return np.concatenate(list(decode_blocks(model, latent, n_samples)), 1)
 
-def _beats_asked(tempo, beats, secs): return beats if tempo is None else steady_beats(tempo, secs)
+def _beats_asked(tempo, beats, secs):
+    if None not in (tempo, beats): raise ValueError('choose a tempo or beats, not both')
+    return beats if tempo is None else steady_beats(tempo, secs)
 
 @torch.no_grad()
 def generate(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SparseSpectrum', 'Latent', 'Codec', 'log_rms', 'Resampling', 'CELAutoencoder', 'CELAutoencoderLeakyReLU',
-           'CELAutoencoderSiLU', 'ConvNeXtBlock', 'model_card', 'save_model', 'check_number', 'open_tensors',
+           'CELAutoencoderSiLU', 'ConvNeXtBlock', 'model_card', 'save_model', 'check_number', 'seeded', 'open_tensors',
            'tensor_shapes', 'read_model', 'model_folder', 'model_hash']
 
 # %% ../nbs/01_models.ipynb #cd480351
@@ -37,6 +37,11 @@ class SparseSpectrum:
     index: Tensor    # position of each, `frame * n_bins + bin`, ascending (b, k), int64
     n_bins: int      # bins of a frame
     n_frames: int    # frames
+
+    def to(self, *where) -> 'SparseSpectrum':   # arguments of `Tensor.to`
+        "A copy on another device, or with values of another type."
+        values = self.values.to(*where)
+        return replace(self, values=values, index=self.index.to(values.device))
 
     def to_dense(self) -> Tensor:   # coefficients (b, n_bins, n_frames)
         "All coefficients, with zeros where none is kept."
@@ -76,12 +81,25 @@ class Latent:
     start: int = 0                        # frame of the whole sound at which `z` begins
     phase: Tensor | None = None           # of the codec's oscillators at frame `lead`; None: as sounds begin
     lead: int = 0                         # frames of a piece that belong to the one before it
+    n_samples: int | None = None          # length of the sound at 22 050 Hz; None: not known
+    sr: int | None = None                 # rate of the sound before it was encoded, in Hz; None: not known
+
+    def __post_init__(self):
+        for name in ('z', 'level'):
+            if isinstance(value := getattr(self, name), np.ndarray):
+                object.__setattr__(self, name, torch.from_numpy(np.array(value, np.float32)))
+
+    def to(self, *where) -> 'Latent':     # arguments of `Tensor.to`
+        "A copy on another device, or of another type."
+        parts = {name: getattr(self, name) for name in ('z', 'level', 'detail', 'phase')}
+        return replace(self, **{name: part.to(*where) for name, part in parts.items() if part is not None})
 
     def with_z(self,
         z: Tensor,   # (b, d, n)
     ) -> 'Latent':
         "A copy with different `z`; refused if there is detail, which would contradict it."
-        if self.detail is None: return replace(self, z=z)
+        same = z.shape[-1] == self.z.shape[-1]
+        if self.detail is None: return replace(self, z=z, n_samples=self.n_samples if same else None)
         raise ValueError('a latent with detail cannot be edited: encode at size "musical", '
                          'or drop the detail with latent.without_detail()')
 
@@ -97,7 +115,33 @@ class Latent:
         n, detail = self.z.shape[2], self.detail
         stop = n if stop is None else min(stop, n)
         if detail is not None: detail = detail.cut(start, stop if stop < n else detail.n_frames)
-        return replace(self, z=self.z[..., start:stop], detail=detail, start=self.start + start)
+        length = self.n_samples if (start, stop) == (0, n) else None
+        z, start = self.z[..., start:stop], self.start + start
+        return replace(self, z=z, detail=detail, start=start, n_samples=length)
+
+    def save(self,
+        path: str | Path,     # file to write, .celae
+        model=None,           # that made it, as for `celae.encode`; None: the model that ships
+        exact: bool = False,  # float32 instead of 8 bits a value, for four times the size
+    ) -> Path:
+        "Store it as a file, which `Latent.load`, `celae.decode` and the command `celae decode` read."
+        from celae.api import decoder_of
+        from celae.files import SoundFormat, output_path
+        from celae.streams import save_latent
+        path, (codec, n_samples) = output_path(path, (), True, ('.celae',)), decoder_of(self, None, model)
+        source = SoundFormat(self.sr, len(self.z)) if self.sr else None
+        return save_latent(path, self, codec, n_samples, exact=exact, source=source)
+
+    @staticmethod
+    def load(
+        path: str | Path,     # a .celae file
+        model=None,           # that made it; None: the model that ships
+    ) -> 'Latent':            # with the length of its sound, and the rate that was encoded
+        "Load what `save` or the command `celae encode` wrote."
+        from celae.api import codec_at
+        from celae.streams import load_latent
+        stored = load_latent(path, codec_at(model))
+        return replace(stored.latent, n_samples=stored.n_samples, sr=stored.source and stored.source.rate)
 
     @staticmethod
     def join(
@@ -106,7 +150,8 @@ class Latent:
         "Concatenate pieces along time."
         details = [piece.detail for piece in pieces]
         detail = None if details[0] is None else SparseSpectrum.join(details)
-        return replace(pieces[0], z=torch.cat([piece.z for piece in pieces], 2), detail=detail)
+        z = torch.cat([piece.z for piece in pieces], 2)
+        return replace(pieces[0], z=z, detail=detail, n_samples=None)
 
 # %% ../nbs/01_models.ipynb #205f87ac
 class Codec:
@@ -285,7 +330,14 @@ def check_number(
     kind, what = (Integral, 'whole number') if whole else (Real, 'number')
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
         raise ValueError(f'{name} is {value!r:.60}, not a {what} from {low} to {high}')
-    return value
+    return int(value) if whole else value
+
+# %% ../nbs/01_models.ipynb #2f6e51a1
+def seeded(
+    seed: int,           # any whole number of 64 bits, NumPy's too
+) -> torch.Generator:    # on the CPU
+    "A generator that begins at a seed."
+    return torch.Generator().manual_seed(check_number('seed', seed, -2**63, 2**63 - 1, whole=True))
 
 # %% ../nbs/01_models.ipynb #f51af98c
 _MAX_HEADER = 1_000_000   # bytes of JSON that are read, of a config or a header

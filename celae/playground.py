@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'MAX_SECS', 'MAX_UPLOAD', 'ANY', 'TEMPOS', 'POLICY', 'EXTENSIONS', 'slider_parameters', 'slider_facts',
-           'apply_settings', 'read_upload', 'read_settings', 'new_folder', 'remake', 'ClipShelf', 'Choice',
+           'acting', 'apply_settings', 'read_upload', 'read_settings', 'new_folder', 'remake', 'ClipShelf', 'Choice',
            'prior_controls', 'prior_arguments', 'panel_controls', 'check_changes', 'page_sound', 'Playground',
            'open_panel', 'page_settings', 'serve']
 
@@ -26,10 +26,11 @@ import traitlets
 from torch import Tensor
 from .autoencoder import MusicAutoencoder, load_model
 from .beats import KEY_NAMES, steady_beats
-from .data import (CLIP_SAMPLES, SR, AudioError, as_numpy, atomic_write, read_audio, safe_level,
+from .data import (CLIP_SAMPLES, SR, AudioError, as_numpy, atomic_write, fade, read_audio, safe_level,
                         write_audio)
 from .display import band_levels
 from .edits import Move, Parameter, Towards, edit_options, make_edit, principal_directions
+from .files import match_name
 from .generation import LatentPrior, find_prior
 from .models import Latent, check_number
 from .music import render_track
@@ -66,6 +67,16 @@ PRESETS = dict(blurred=dict(smooth=8), stutter=dict(shuffle=2), drone={'freeze':
                haze=dict(noise=.4, smooth=4), bass=dict(transpose=-12), crossing=dict(weight=.5))   # settings
 
 # %% ../nbs/04c_playground.ipynb #72db610d
+def acting(
+    settings: dict,   # name, as in `slider_parameters` -> value
+) -> dict:            # those of edits, without what waits for another, as `freeze-loop` does
+    "The settings that `make_edit` takes."
+    off = {name: p.default for name, p in edit_options().items()}
+    def waits(name):
+        main = name.partition('-')[0]
+        return name != main and settings.get(main, off[main]) == off[main]
+    return {name: value for name, value in settings.items() if name in off and not waits(name)}
+
 @torch.no_grad()
 def apply_settings(
     model: MusicAutoencoder,  # that made the latents
@@ -76,10 +87,10 @@ def apply_settings(
     n_samples: int,           # length of the clip
 ) -> Tensor:                  # sound (1, t) with headroom
     "Make the sound of a panel."
-    names, changed = edit_options(), latent
+    changed = latent
     if weight := settings.get('weight', 0.): changed = Towards(other, weight, kind='spherical')(changed)
     for i, axis in enumerate(axes): changed = Move(axis, settings.get(f'axis {i + 1}', 0.))(changed)
-    changed = make_edit({name: value for name, value in settings.items() if name in names})(changed, model)
+    changed = make_edit(acting(settings))(changed, model)
     n_frames = changed.z.shape[2]                       # fewer where the other clip is shorter
     n_samples = n_samples if n_frames == latent.z.shape[2] else min(n_samples, model.max_samples(n_frames))
     return safe_level(model.decode(changed, n_samples))[0]
@@ -132,10 +143,9 @@ def read_settings(
         known = slider_parameters(len(axes))
         if not isinstance(settings, dict) or not settings.keys() <= known.keys():
             raise ValueError(f'settings are not those of {", ".join(known)}')
-        edits = {name: settings[name] for name in settings if name in edit_options()}
-        for name, p in known.items():
-            if name in settings.keys() - edits.keys(): check_number(name, settings[name], p.low, p.high)
-        make_edit(edits)
+        for name, value in settings.items():
+            p = known[name]
+            check_number(name, value, p.low, p.high, whole=isinstance(p.default, int))
     except ValueError as e: raise ValueError(f'{Path(folder)/"settings.json"}: {e}') from None
     return torch.tensor(axes).reshape(-1, model.channels), settings
 
@@ -238,7 +248,7 @@ def check_changes(
     changes: dict,     # name -> value, as a page sends it
     controls: list,    # from `panel_controls`
     clips: list,       # names of clips
-) -> dict:             # the same
+) -> dict:             # the same, with choices as they are spelt
     "Refuse changes that no page can ask for."
     known = {c['name']: c for c in controls}
     if not isinstance(changes, dict) or not changes.keys() <= known.keys():
@@ -246,7 +256,8 @@ def check_changes(
     for name, value in changes.items():
         c = known[name]
         if c['kind'] != 'choice': check_number(name, value, c['low'], c['high'], whole=c['step'] == 1)
-        elif value not in (c['options'] or clips):
+        elif c['options']: changes = changes | {name: match_name(value, c['options'], name)}
+        elif value not in clips:
             raise ValueError(f'{name} is {value!r:.60}, not one of the choices')
     return changes
 
@@ -255,7 +266,7 @@ def page_sound(
     wav: Tensor,   # (1, t) in [-1, 1]
 ) -> dict:         # `pcm` and `picture` as bytes, `columns` of the picture, `rate` in Hz
     "Make a sound ready for a page."
-    pcm = (wav[0].clamp(-1, 1) * 32767).round().to(torch.int16).numpy()
+    pcm = (safe_level(wav[0], 0.) * 32767).round().to(torch.int16).numpy()
     levels = band_levels(wav[0], 64, 320).clamp_min(-60).flip(0)
     picture = (255 * (1 + levels / 60)).to(torch.uint8).numpy()     # (bands, columns), the highest first
     return dict(pcm=pcm.astype('<i2').tobytes(), picture=picture.tobytes(), columns=picture.shape[1], rate=SR)
@@ -333,7 +344,7 @@ class _Studio(_Panel):
         how = prior_arguments(self.prior, self.state)
         asked = {key: self.state[key] for key in prior_controls(self.prior) if self.state[key] != ANY}
         words = [f'{value}' if key == 'label' else f'{key} {value}' for key, value in asked.items()]
-        sound = safe_level(self.model.decode(self.prior.sample(**how), CLIP_SAMPLES))
+        sound = safe_level(fade(self.model.decode(self.prior.sample(**how), CLIP_SAMPLES)[0]))
         self.add('new: ' + ', '.join(words), sound)
         self.state = self.state | dict(seed=(self.state['seed'] + 1) % 1_000_000)
 

@@ -28,8 +28,9 @@ from threadpoolctl import threadpool_limits
 from .autoencoder import MusicAutoencoder
 from .data import SR, Clips, as_numpy, progress
 from .evaluation import bootstrap_interval
-from .latent_analysis import (Probe, ari_difference, clip_vectors, difference_columns, find_clusters,
-    paired_difference, prepare_steps, probe_scores, track_folds, usable_clips)
+from .latent_analysis import (Probe, ari_difference, clip_vectors, clips_filled, difference_columns,
+    encode_padded, find_clusters, mirror_padding, paired_difference, prepare_steps,
+    probe_scores, track_folds, usable_clips)
 
 # %% ../nbs/03a_probing.ipynb #a973759c
 LINEAR = dict(classes=LogisticRegression(max_iter=2000), numbers=RidgeCV(np.logspace(-2, 4, 13)))
@@ -81,11 +82,14 @@ def layer_vectors(
     layers = {'from_spectrum': model.encoder.from_spectrum}
     layers |= {f'block {i}': block for i, block in enumerate(model.encoder.blocks, 1)}
     found = {name: [] for name in (*layers, 'z')}
-    def keep(name, h): found[name].append(clip_vectors(h.mT if name == 'from_spectrum' else h, pooling))
+    def keep(name, h):
+        h = mirror_padding(h.mT if name == 'from_spectrum' else h, share)
+        found[name].append(clip_vectors(h, pooling))
     def hook(name): return lambda module, args, h: keep(name, h)
     hooks = [layer.register_forward_hook(hook(name)) for name, layer in layers.items()]
     try:
-        for x in clips.batches(bs, 'encoding layer by layer'): keep('z', model.encode(x).z)
+        for x, share in zip(clips.batches(bs, 'encoding layer by layer'), clips_filled(clips).split(bs)):
+            keep('z', encode_padded(model, x, share).z)
     finally:
         for each in hooks: each.remove()
     return {name: np.concatenate(parts) for name, parts in found.items()}
