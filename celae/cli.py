@@ -11,6 +11,7 @@ __all__ = ['Folder', 'RunFolder', 'Sound', 'Model', 'Seed', 'Device', 'Cache', '
 
 # %% ../nbs/05b_cli.ipynb #19955cc4
 import ast
+import errno
 import inspect
 import json
 import logging
@@ -254,6 +255,12 @@ def _identity(path):
     except OSError: return os.path.realpath(path)
 
 # %% ../nbs/05b_cli.ipynb #8bfb67c8
+def _short_names(plan):
+    "Without the results whose name would be too long, which are named."
+    too_long = [path for path in plan.values() if len(os.fsencode(path.name)) > 255]
+    for path in too_long: log.warning('%s: left out; the name is too long, rename its source', path)
+    return {file: path for file, path in plan.items() if path not in too_long} or plan
+
 def plan_files(
     paths: list,         # files and folders that the user named
     find,                # lists the files of a folder
@@ -269,6 +276,7 @@ def plan_files(
     one_file = len(paths) == 1 and not paths[0].is_dir() and out and out.suffix and not out.is_dir()
     def result(file): return (rename or Path)((out/files[file] if out else file).with_suffix(ending))
     plan = {file: out if one_file else result(file) for file in _share(files, part)}
+    if len(plan) > 1: plan = _short_names(plan)
     inputs = {_identity(file): file for file in files}
     for path in dict.fromkeys(plan.values()):
         same = [inputs[_identity(path)]] if _identity(path) in inputs else []
@@ -286,6 +294,8 @@ def _reason(e):
     if isinstance(e, (ValueError, OSError)) and str(e): return _one_line(e)
     return _one_line(f'{type(e).__name__}: {str(e) or "no more is known"}')
 
+_FOR_ALL = errno.ENOSPC, errno.EROFS, errno.EPIPE, getattr(errno, 'EDQUOT', errno.ENOSPC)   # such as a full disk
+
 def each_file(
     plan: dict,   # file -> where its result goes, from `plan_files`
     work,         # takes a file and the path of its result; gives a line to be printed
@@ -297,8 +307,8 @@ def each_file(
             if result in done:
                 raise ValueError(f'{file}: left out; its result would replace that of {done[result]}')
             print(work(file, result), flush=True)
-        except OSError: raise                              # a full disk is so for all
         except Exception as e:
+            if isinstance(e, OSError) and e.errno in _FOR_ALL: raise
             reason = e if isinstance(e, ValueError) else f'{file}: {_reason(e)}'
             log.warning('%s', reason)
         else: done[result] = file
@@ -309,9 +319,10 @@ def _is_encoded(path, result, net, mono):
     "Is the latent file of a sound whole, newer, and of this model, size and number of channels?"
     from celae.data import open_audio
     from celae.streams import load_latent
-    try: stored = load_latent(result, net)
-    except ValueError: return False
-    with open_audio(path) as sound: n_channels = 1 if mono else sound.channels
+    try:
+        stored = load_latent(result, net)
+        with open_audio(path) as sound: n_channels = 1 if mono else sound.channels
+    except (ValueError, OSError): return False
     same_size = getattr(stored.codec, 'size', None) == getattr(net, 'size', None)
     return same_size and len(stored.latent.z) == n_channels and result.stat().st_mtime > path.stat().st_mtime
 

@@ -855,8 +855,8 @@ def _plain_name(name, root=''):
     return posixpath.normpath(name.lstrip('/'))
 
 def _bare_name(name):
-    "A path in its normal form, without case and the ending of a sound file."
-    stem, ending = posixpath.splitext(name.casefold())
+    "A path in small letters without the ending of a sound file."
+    stem, ending = posixpath.splitext(name)
     return stem if ending in AUDIO_TYPES + OTHER_TYPES else stem + ending
 
 def match_tracks(
@@ -867,14 +867,14 @@ def match_tracks(
     tracks = {track: path for track, path in zip(clips.track, clips.get('path', clips.track))}
     track, path = next(iter(tracks.items()))
     root = path.removesuffix(track).rstrip('/\\')
-    names = pd.Series(names, dtype=object).reset_index(drop=True)
-    plain, found = names.map(lambda name: _plain_name(name, root)), pd.Series([None] * len(names), dtype=object)
-    kinds = (names, str), (plain, _plain_name), (plain.map(_bare_name), lambda name: _bare_name(_plain_name(name)))
-    for keys, key in kinds:
-        known = pd.Series(list(tracks), [key(track) for track in tracks])
-        known = known[~known.index.duplicated(keep=False)]
-        found = found.where(found.notna(), keys.map(known.to_dict()))
-    return found
+    names, tracks = [pd.Series(list(each), dtype=object) for each in (names, tracks)]
+    keys, known, found = names, tracks, pd.Series([None] * len(names), dtype=object)
+    for form in (str, lambda name: _plain_name(name, root), str.casefold, _bare_name):
+        keys, known = keys.map(form), known.map(form)
+        alone = ~known.duplicated(keep=False)
+        meant = keys.map(dict(zip(known[alone], tracks[alone])))
+        found = found.where(found.notna(), meant)
+    return found.where(found.notna(), None)
 
 # %% ../nbs/00_data.ipynb #09d27d5d
 _OWN = 'path', 'track', 'group', 'label', 'start', 'n_samples', 'split', 'row', 'left_out'
