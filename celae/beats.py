@@ -17,7 +17,7 @@ from torch import Tensor
 from .compositions import clip_beats
 from .data import SR, AudioError, Clips, progress, read_audio, to_mono
 from .models import check_number
-from .music import KEYS, METRES
+from .music import CHOICES, KEYS, METRES
 
 # %% ../nbs/03c_beats.ipynb #efda239c
 TEMPO_BPM = 40, 240     # slowest and fastest that can be asked for
@@ -159,8 +159,17 @@ def known_key(
     mode = _MODE_OF.get(getattr(row, 'mode', None))
     return f'{row.key} {mode}' if mode and getattr(row, 'key', None) in KEYS else None
 
+_BUILT_IN = {*CHOICES, 'style', 'seed', 'tempo_bpm', 'progression', 'centre_midi'}   # columns, all or none
+_COMPOSED = {'genre', 'tune', 'collection', 'composer', 'metre', 'tempo_bpm', 'octaves'}
+
+def _is_composed(table):
+    "Is it the table of compositions, with their beats beside them?"
+    roots = {Path(path).parents[1] for path in table.path.unique() if len(Path(path).parents) > 1}
+    return _COMPOSED <= set(table) and all((root/'beats.parquet').is_file() for root in roots)
+
 def _built_in_beats(row):
-    "Beats of a clip of the built-in music, whose tracks begin with a downbeat."
+    "Beats of a clip of the built-in music, whose tracks begin with a downbeat; None: nothing is known of it."
+    if row.metre not in METRES or not TEMPO_BPM[0] <= row.tempo_bpm <= TEMPO_BPM[1]: return None
     per_bar, start = METRES[row.metre], row.start / SR
     return steady_beats(row.tempo_bpm, row.n_samples / SR, per_bar, -start % (per_bar * 60 / row.tempo_bpm))
 
@@ -176,8 +185,8 @@ def known_beats(
     clips: Clips,   # of any collection
 ) -> list:          # `Beats` of each clip, or None
     "Beats as they were written down for the built-in music and for compositions."
-    if 'drums_pattern' in clips.table: return [_built_in_beats(row) for row in clips.table.itertuples()]
-    return _composed_beats(clips) if 'tune' in clips.table else [None] * len(clips)
+    if _BUILT_IN <= set(clips.table): return [_built_in_beats(row) for row in clips.table.itertuples()]
+    return _composed_beats(clips) if _is_composed(clips.table) else [None] * len(clips)
 
 # %% ../nbs/03c_beats.ipynb #cca087ba
 def describe_clips(

@@ -9,7 +9,7 @@ __all__ = ['QUALITY', 'KNOWLEDGE', 'CLUSTERS', 'LABELS', 'GENERATION', 'FINDINGS
            'label_rows', 'study_vector_rows', 'generation_rows', 'draw_mel', 'draw_snr', 'draw_study', 'draw_knowledge',
            'draw_distances', 'draw_plane', 'draw_study_plane', 'draw_clusters', 'draw_study_clusters', 'draw_losses',
            'draw_study_losses', 'sound_finding', 'label_finding', 'generation_finding', 'quality_findings',
-           'study_findings', 'axes_findings', 'findings', 'codec_names', 'opening', 'write_report']
+           'study_findings', 'axes_findings', 'split_findings', 'findings', 'codec_names', 'opening', 'write_report']
 
 # %% ../nbs/05a_report.ipynb #0b7ffa82
 import json
@@ -601,6 +601,18 @@ def axes_findings(
             f'{gain("gain", "+.0%")} compared with MFCC and chroma. Their clusters agree with the labels by '
             f'an ARI of {axes["ari"]:.2f}, which is {gain("ari_gain", "+.2f")} compared with theirs.']
 
+def split_findings(
+    out: Path,     # folder of a run
+) -> list[str]:    # sentences
+    "Which tracks the models of a run were trained on, and whether others were kept for the scores."
+    clips = read_clips(out)
+    train, valid, test = [clips.track[clips.split == name].nunique() for name in ('train', 'valid', 'test')]
+    if not test:
+        return [f'The models were trained on {train} tracks. None was kept back, so that the quality of sound is '
+                'measured on clips that they were trained on.']
+    return [f'The models were trained on {train} tracks, and {valid} more decided which state of them was kept. '
+            f'The quality of sound is measured on {test} tracks that they were not trained on.']
+
 FINDINGS = [sound_finding, label_finding, generation_finding]   # on top of the page
 
 def findings(
@@ -708,12 +720,11 @@ SECTIONS.append(Section(
 
 SECTIONS.append(Section(
     'Method',
-    'Every track was cut into clips of 5 seconds. Four fifths of the tracks were learned from; the quality '
-    'of sound is measured on a tenth that no model has heard. All settings, figures and sounds are files '
-    'beside this page, and with the settings below the run can be made again.',
+    'Every track was cut into clips of 5 seconds, and no track is in two parts of the split. All settings, '
+    'figures and sounds are files beside this page, and with the settings below the run can be made again.',
     dict(label=Column('label')) | _columns('{:,}', tracks='tracks', clips='clips'),
     {draw_losses: 'Loss of the autoencoder. Where training and validation fall together, it learns music '
-                  'and not these clips by heart.'}, key='music'))
+                  'and not these clips by heart.'}, key='music', says=split_findings))
 
 # %% ../nbs/05a_report.ipynb #5da5b828
 def _pairs(out):

@@ -195,10 +195,10 @@ def check_size(
 ):
     "Raise a `ValueError` if a collection is too small to learn from."
     for split, least, what in (('train', n_train, 'learn from'), ('test', n_test, 'test on')):
-        n = int((clips.table.split == split).sum()) or len(clips)
+        n = int((clips.table.split == split).sum())
         if n < least:
-            raise ValueError(f'{n} clips to {what} are too few, {least} of 5 s are needed; '
-                             'add music, or use a larger --max-clips')
+            raise ValueError(f'{n} clips to {what} are too few, {least} of 5 s are needed; add tracks (there are '
+                             f'{clips.tracks.nunique()}, each in one part of the split), or use a larger --max-clips')
 
 def _epoch(data, bs, rank=0, n_ranks=1):
     "Batches of a data set in a new order, those of one process of several."
@@ -459,7 +459,9 @@ def fit_codec(
 ) -> pd.DataFrame:         # one row per epoch: epoch, step, train_loss, valid_loss
     "Train a codec on the training clips of a collection; if asked, its sinusoids first, in `rolls`."
     def loss(model, batch): return LOSSES[config.loss](model, batch, **config.loss_weights or {})
-    train, valid = clips.split('train'), clips.split('valid')
+    train = valid = clips.split('train')
+    if (clips.table.split == 'valid').any(): valid = clips.split('valid')
+    else: log.warning('no validation clips: the loss of the training clips takes the place of theirs')
     if config.loss == 'rolls': data = SinusoidDataset(train), SinusoidDataset(valid)
     else: data = ClipDataset(train, config.crop), ClipDataset(valid)
     if config.rolls:
