@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['log', 'AUDIO_TYPES', 'OTHER_TYPES', 'AUDIO_OUT', 'RATES', 'MP3_RATES', 'TAGS', 'AudioError', 'shown', 'input_path',
-           'has_ffmpeg', 'ffmpeg_sound', 'output_path', 'atomic_write', 'check_ending', 'check_rate', 'file_rate',
-           'SoundFormat', 'picture_type', 'clean_tags', 'read_tags', 'write_tags', 'format_to_json', 'format_from_json']
+           'has_ffmpeg', 'private_folder', 'ffmpeg_sound', 'output_path', 'watch_writes', 'move_into_place',
+           'atomic_write', 'check_ending', 'check_rate', 'file_rate', 'SoundFormat', 'picture_type', 'clean_tags',
+           'read_tags', 'write_tags', 'format_to_json', 'format_from_json']
 
 # %% ../nbs/00e_files.ipynb #07ff981f
-import base64, binascii, hashlib, logging, os, shutil, subprocess, tempfile, threading
+import base64, binascii, hashlib, logging, os, platform, re, shutil, subprocess, tempfile, threading, time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 # %% ../nbs/00e_files.ipynb #1b4127cf
@@ -75,6 +77,46 @@ def _run_ffmpeg(path, out):
     return next((shown(line.strip(' :')) for line in reversed(lines) if line.strip()), 'no sound in it')[:200]
 
 # %% ../nbs/00e_files.ipynb #20bf018b
+_LEFT, _LEFT_SECS = re.compile(r'\.celae-([0-9a-f]{8})-([0-9]{1,9})-[a-z0-9_]{8}'), 86_400
+
+@cache
+def _machine():
+    "Eight digits of this machine or container: elsewhere the number of a process says nothing."
+    space = os.readlink('/proc/self/ns/pid') if os.path.lexists('/proc/self/ns/pid') else ''
+    return hashlib.sha256(f'{platform.node()} {space}'.encode()).hexdigest()[:8]
+
+def _has_ended(pid):
+    "Is there no such process any more? Windows cannot be asked."
+    try: os.kill(pid, 0 if os.name == 'posix' else None)
+    except ProcessLookupError: return True
+    except (OSError, TypeError): return False
+    return False
+
+def _is_left(folder):
+    "Has a killed process of this user left a folder (an `os.DirEntry`)?"
+    found = _LEFT.fullmatch(folder.name)
+    if not found or not folder.is_dir(follow_symlinks=False): return False
+    if hasattr(os, 'getuid') and folder.stat(follow_symlinks=False).st_uid != os.getuid(): return False
+    if found[1] == _machine() and _has_ended(int(found[2])): return True
+    return max(os.lstat(f).st_mtime for f in (folder, *Path(folder).rglob('*'))) < time.time() - _LEFT_SECS
+
+@cache
+def _remove_left(parent):
+    "Remove what killed processes have left in a folder, once."
+    try:
+        for folder in [each for each in os.scandir(parent) if _is_left(each)]: shutil.rmtree(folder, True)
+    except OSError: pass         # it cannot be listed, or another process is doing the same
+
+def private_folder(
+    parent: str | Path | None = None,   # where it is made; None: where temporary files go
+) -> tempfile.TemporaryDirectory:       # gives its path in a `with`, and is gone after it
+    "Make a folder with a random name that only this user can open."
+    parent = os.path.abspath(parent or tempfile.gettempdir())
+    _remove_left(parent)
+    prefix = f'.celae-{_machine()}-{os.getpid()}-'
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
+
+# %% ../nbs/00e_files.ipynb #7ae169d4
 def _stamped(path):
     try: about = os.stat(path)
     except OSError as e: raise AudioError(f'{shown(path)}: cannot be read ({e.strerror})') from None
@@ -90,7 +132,7 @@ def ffmpeg_sound(
     "Decode a file by ffmpeg, or raise an `AudioError` of one line."
     with _decoding:
         if (key := _stamped(path)) in _decoded: return Path(_decoded[key].name)/'sound.flac'
-        folder = tempfile.TemporaryDirectory(prefix='celae-', ignore_cleanup_errors=True)
+        folder = private_folder()
         reason = _run_ffmpeg(path, Path(folder.name)/'sound.flac')
         if reason:
             _forget(folder)
@@ -102,6 +144,7 @@ def ffmpeg_sound(
 # %% ../nbs/00e_files.ipynb #6cc2847c
 AUDIO_OUT = ('.wav', '.flac', '.ogg', '.opus', '.mp3')  # endings that can be written
 _MAX_NAME = 255                                         # bytes in a file name, on all usual file systems
+_new = set()            # files that were checked, are still to be written, and must not replace anything
 
 def _same_file(a, b):
     "Do two paths lead to one file, by links too, or would they if it existed?"
@@ -119,6 +162,7 @@ def output_path(
     endings: tuple | None = None,  # allowed endings, with dot; None: any
 ) -> Path:                    # the same path
     "Check that a result may be written, before any work; a `ValueError` says why not, and the remedy."
+    if str(path).endswith(('/', os.sep)): raise ValueError(f'{path}: is a folder; name a file in it with -o')
     path = Path(path)
     ending, folder = path.suffix.lower(), next(p for p in path.absolute().parents if os.path.lexists(p))
     if any(len(os.fsencode(name)) > _MAX_NAME for name in path.parts):
@@ -128,6 +172,7 @@ def output_path(
     if path.is_dir(): raise ValueError(f'{path}: is a folder; name a file in it with -o')
     if not folder.is_dir(): raise ValueError(f'{path}: cannot be written, because {folder} is not a folder')
     if endings and ending not in endings: raise ValueError(_wrong_ending(path, endings))
+    if path.is_symlink(): raise ValueError(f'{path}: is a link and is never replaced; name another file with -o')
     if path.exists() and not path.is_file():
         raise ValueError(f'{path}: is not a plain file and is never replaced')
     if os.path.lexists(path) and not overwrite:
@@ -135,27 +180,50 @@ def output_path(
                          'or name another file with -o')
     if not os.access(folder, os.W_OK):
         raise ValueError(f'{path}: cannot be written, because {folder} is write-protected')
+    (_new.discard if overwrite else _new.add)(os.path.abspath(path))
     return path
 
 # %% ../nbs/00e_files.ipynb #e32a4dd1
+_watching = []     # functions that are told of each file
+
+@contextmanager
+def watch_writes(
+    told,   # function of the path of a file, called before that file is in its place
+):
+    "Be told of each file that this process writes meanwhile."
+    _watching.append(told)
+    try: yield
+    finally: _watching.remove(told)
+
+def move_into_place(
+    part: str | Path,   # finished file, in a `private_folder` beside the place
+    path: str | Path,   # where it is to be
+):
+    "Give a finished file its name; neither follow nor replace a link, nor what has appeared since `output_path`."
+    for told in _watching: told(Path(path))
+    if os.path.islink(path): raise ValueError(f'{path}: is a link and is never replaced')
+    if (place := os.path.abspath(path)) in _new:
+        try: os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))    # taken, if nobody was faster
+        except FileExistsError:
+            raise ValueError(f'{path}: has appeared during the work and is not replaced; use --overwrite to '
+                             'replace it, or name another file with -o') from None
+        _new.discard(place)
+    os.replace(part, path)
+
 @contextmanager
 def atomic_write(
     path: str | Path,  # where the finished file is to be
-):                     # yields the path of a temporary file in the same folder, with the same ending
+):                     # yields the path of a temporary file with the same name, in a private folder beside it
     "Write to a temporary file and move it into place at the end, so that no half-written file is ever seen."
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{os.getpid()}-{path.name}')
-    if len(os.fsencode(part.name)) > _MAX_NAME:
-        short = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
-        part = path.with_name(f'.{os.getpid()}-{short}{path.suffix[-12:]}')
     try:
-        yield part
-        os.replace(part, path)
-    except OSError as e:
-        if e.errno and not e.filename: e.filename = str(path)     # a full disk does not say which file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with private_folder(path.parent) as folder:
+            yield Path(folder)/path.name
+            move_into_place(Path(folder)/path.name, path)
+    except OSError as e:             # a full disk does not say which file
+        if e.errno and (not e.filename or '.celae-' in str(e.filename)): e.filename = str(path)
         raise
-    finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/00e_files.ipynb #8e95cc00
 RATES = (8_000, 192_000)  # lowest and highest rate of a file that is written, in Hz
