@@ -6,8 +6,8 @@
 __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'GTZAN_LABELS', 'open_audio', 'read_audio', 'read_blocks', 'sound_format',
            'write_blocks', 'write_audio', 'Air', 'as_numpy', 'safe_level', 'loudness', 'limit_peaks', 'set_loudness',
            'progress', 'is_run', 'find_audio', 'list_clips', 'LeakError', 'check_splits', 'split_clips', 'gtzan_root',
-           'split_gtzan', 'split_listed', 'join_factors', 'clip_table', 'table_hash', 'cache_folder', 'cache_files',
-           'Clips', 'join_clips', 'load_clips', 'ClipDataset']
+           'split_gtzan', 'split_listed', 'join_factors', 'clip_table', 'table_hash', 'cache_folder', 'open_cache',
+           'cache_files', 'Clips', 'join_clips', 'load_clips', 'ClipDataset']
 
 # %% ../nbs/00_data.ipynb #899da18c
 import hashlib, io, json, mmap, os, re, shutil, struct, time, zlib
@@ -25,7 +25,7 @@ import soxr
 import torch
 from .files import (AUDIO_OUT, AUDIO_TYPES, MP3_RATES, OTHER_TYPES, RATES, AudioError, SoundFormat,
                          atomic_write, check_ending, check_rate, ffmpeg_sound, file_rate, has_ffmpeg,
-                         input_path, output_path, read_tags, write_tags)
+                         input_path, output_path, private_folder, read_tags, write_tags)
 from .files import log, shown as _shown
 
 # %% ../nbs/00_data.ipynb #49399ae7
@@ -857,6 +857,19 @@ def cache_folder() -> Path:  # such as ~/.cache/celae
     import pooch
     return Path(pooch.os_cache('celae'))
 
+def open_cache(
+    folder: str | Path | None = None,   # a cache folder; None: the user's
+) -> Path:                              # it, made if need be
+    "Make sure that a cache can be written, or say which option names another."
+    folder = Path(folder or cache_folder())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder).cleanup()
+    except OSError as e:
+        raise OSError(f'{folder}: cannot be written ({e.strerror}); name another folder with --cache, or in the '
+                      'variable XDG_CACHE_HOME') from None
+    return folder
+
 def cache_files(
     folder: str | Path,  # a cache folder
 ) -> list[Path]:         # the files in it that `load_clips` wrote, sorted
@@ -1022,7 +1035,7 @@ def _cache(clips, folder, workers):
     stem = Path(folder or cache_folder())/f'clips-{_fingerprint(clips)}'
     done = None if stem.with_suffix('.journal').exists() else _cached(stem, clips)
     if done is not None: return done                          # the folder may be write-protected
-    stem.parent.mkdir(parents=True, exist_ok=True)
+    open_cache(stem.parent)
     with FileLock(stem.with_suffix('.lock')):                 # a second process waits, then finds all done
         if _cached(stem, clips) is None: _fill_cache(stem, clips, workers or os.cpu_count())
         stem.with_suffix('.journal').unlink(missing_ok=True)

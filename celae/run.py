@@ -33,7 +33,7 @@ import pandas as pd
 import torch
 from .autoencoder import SIZES, load_model
 from .data import (CLIP_SAMPLES, SR, AudioError, Clips, atomic_write, cache_folder, gtzan_root, is_run,
-                        load_clips, log, open_audio, output_path, progress, read_audio, safe_level,
+                        load_clips, log, open_audio, open_cache, output_path, progress, read_audio, safe_level,
                         table_hash)
 from .display import figure_bytes, mp3_bytes, plot_sounds
 from .edits import Gain, Noise, Smooth, Transpose, average, interpolate, random_latent
@@ -362,6 +362,7 @@ def read_music(
 ) -> Clips:
     "List, split and decode the clips."
     cache = Path(cache or cache_folder())
+    if not settings.folder: open_cache(cache)
     per_style, seed = settings.tracks_per_style, settings.seed
     music = settings.folder or builtin_music(cache/f'builtin-{per_style}-{seed}', per_style, seed=seed)
     clips = load_clips(music, cache, settings.max_clips, seed=seed)
