@@ -32,7 +32,7 @@ import typer
 from typer import Argument, Option
 from typer.core import TyperGroup
 from .files import (AUDIO_OUT, ONNX_FILES, SoundFormat, check_ending, file_rate, input_path, log, output_files,
-                         output_path, private_folder, shown, training_folder)
+                         output_path, private_folder, run_folder, shown, training_folder)
 
 # %% ../nbs/05b_cli.ipynb #215bd2a6
 Folder = Annotated[Path, Argument(help='Music: one folder a label, or files only.', show_default=False)]
@@ -141,7 +141,7 @@ def run(
 
     Example: celae run ~/Music --out runs/mine
     """
-    if out: output_files(out, ['settings.json'], overwrite=overwrite or resume, remedy='--resume to go on, --overwrite')
+    if out: run_folder(out, resume, overwrite)
     from celae.report import write_report
     from celae.run import QUICK, Settings
     from celae.run import run as run_all

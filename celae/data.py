@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'GTZAN_LABELS', 'open_audio', 'read_audio', 'read_blocks', 'sound_format',
            'write_blocks', 'write_audio', 'Air', 'as_numpy', 'safe_level', 'loudness', 'limit_peaks', 'set_loudness',
-           'progress', 'is_run', 'find_audio', 'list_clips', 'LeakError', 'check_splits', 'split_clips', 'gtzan_root',
+           'progress', 'find_audio', 'list_clips', 'LeakError', 'check_splits', 'split_clips', 'gtzan_root',
            'split_gtzan', 'split_listed', 'join_factors', 'clip_table', 'table_hash', 'cache_folder', 'open_cache',
            'cache_files', 'Clips', 'join_clips', 'load_clips', 'ClipDataset']
 
@@ -25,7 +25,7 @@ import soxr
 import torch
 from .files import (AUDIO_OUT, AUDIO_TYPES, MP3_RATES, OTHER_TYPES, RATES, AudioError, SoundFormat,
                          atomic_write, check_ending, check_rate, ffmpeg_sound, file_rate, has_ffmpeg,
-                         input_path, output_path, private_folder, read_tags, write_tags)
+                         input_path, is_run, output_path, private_folder, read_tags, write_tags)
 from .files import log, shown as _shown
 
 # %% ../nbs/00_data.ipynb #49399ae7
@@ -628,16 +628,6 @@ def progress(
     in_jupyter = any(kind.__module__ == 'tqdm.notebook' for kind in tqdm.mro())
     disable = False if in_jupyter else None             # None: hidden where there is no terminal
     return tqdm(items, title, total, leave=False, delay=2, disable=disable, **settings)
-
-# %% ../nbs/00_data.ipynb #88c3ad9d
-def is_run(
-    folder: str | Path,  # any folder
-) -> bool:               # does it hold a run of celae?
-    "Recognise the folder of a run by what its settings say."
-    file, of_0_1 = Path(folder)/'settings.json', {'tracks_per_style', 'epochs_2024', 'sizes', 'seed'}
-    try: settings = json.loads(file.read_bytes()) if file.is_file() and file.stat().st_size < 1e6 else None
-    except (OSError, ValueError, RecursionError): return False
-    return isinstance(settings, dict) and (settings.get('format') == 'celae run 1' or of_0_1 <= set(settings))
 
 # %% ../nbs/00_data.ipynb #649b3d2c
 def _files_below(folder):

@@ -33,12 +33,12 @@ import pandas as pd
 import torch
 from .autoencoder import SIZES, load_model
 from .data import (CLIP_SAMPLES, SR, AudioError, Clips, atomic_write, cache_folder, gtzan_root, is_run,
-                        load_clips, log, open_audio, open_cache, output_path, progress, read_audio, safe_level,
+                        load_clips, log, open_audio, open_cache, progress, read_audio, safe_level,
                         table_hash)
 from .display import figure_bytes, mp3_bytes, plot_sounds
 from .edits import Gain, Noise, Smooth, Transpose, average, interpolate, random_latent
 from .evaluation import compare_codecs, plot_quality
-from .files import watch_writes
+from .files import RUN_LIST, run_folder, watch_writes
 from .generation import LatentPrior, fit_prior, load_prior
 from .latent_analysis import (ALL_STATISTICS, POOLINGS, clip_vectors, compare_representations, elbow,
                                    encode_clips, find_clusters, kmeans_sweep, mfcc_vectors, plot_comparison,
@@ -211,13 +211,11 @@ def load_latents(
     return Latent(**{key: torch.from_numpy(array.copy()) for key, array in arrays.items()})
 
 # %% ../nbs/05_run.ipynb #bfc50b69
-_LIST = 'files.json'
-
 def run_files(
     out: str | Path,   # folder of a run
 ) -> list[Path]:       # those that are there
     "List the files that a run has written; what the list claims outside of its folder is ignored."
-    names, root = read_json(Path(out)/_LIST, []), os.path.realpath(out)
+    names, root = read_json(Path(out)/RUN_LIST, []), os.path.realpath(out)
     def is_own(path):
         return Path(os.path.realpath(path.parent)).is_relative_to(root) and path.is_file() and not path.is_symlink()
     paths = [Path(out)/name for name in names if isinstance(name, str) and '\0' not in name]
@@ -225,14 +223,14 @@ def run_files(
 
 def _listing(out):
     "Put each file that is written below a folder on its list, before it is there."
-    root, names = Path(os.path.realpath(out)), {_LIST, *map(str, read_json(Path(out)/_LIST, []))}
+    root, names = Path(os.path.realpath(out)), {RUN_LIST, *map(str, read_json(Path(out)/RUN_LIST, []))}
     def told(path):
         path = Path(os.path.realpath(path.parent))/path.name
         if not path.is_relative_to(root) or (name := path.relative_to(root).as_posix()) in names: return
         if os.path.lexists(path):
             raise ValueError(f'{path}: was not written by this run and is never replaced; move it elsewhere')
         names.add(name)
-        write_json(root/_LIST, sorted(names - {_LIST}))
+        write_json(root/RUN_LIST, sorted(names - {RUN_LIST}))
     return watch_writes(told)
 
 def keeps_list(
@@ -241,7 +239,7 @@ def keeps_list(
     "Note what a function writes into the folder of a run, if there is a list."
     @wraps(stage)
     def noted(out, *args, **settings):
-        with _listing(out) if (Path(out)/_LIST).is_file() else nullcontext(): return stage(out, *args, **settings)
+        with _listing(out) if (Path(out)/RUN_LIST).is_file() else nullcontext(): return stage(out, *args, **settings)
     return noted
 
 # %% ../nbs/05_run.ipynb #528206f1
@@ -302,16 +300,9 @@ def open_run(
     cache: str | Path | None = None,  # where decoded clips are kept
 ) -> Path:                # the folder
     "Say before any work whether a run can be written; nothing is changed."
-    out = Path(out)
-    if resume and overwrite: raise ValueError('--resume and --overwrite exclude each other: choose one')
-    output_path(out/'settings.json', overwrite=True)
-    if not (out.exists() and any(file.name != _LIST for file in out.iterdir())): return out
-    if not is_run(out): raise ValueError(f'{out}: exists, but is not a run of celae; use a different --out')
-    if (resume or overwrite) and not (out/_LIST).is_file():
-        raise ValueError(f'{out}: keeps no list of its files, as it was begun by an older celae; use a different --out')
-    if overwrite: _check_needed(settings, cache, out.resolve())
-    elif resume: _check_same(settings, out)
-    else: raise ValueError(f'{out}: exists already; use --resume, --overwrite, or a different --out')
+    out = run_folder(out, resume, overwrite)
+    if is_run(out) and overwrite: _check_needed(settings, cache, out.resolve())
+    if is_run(out) and resume: _check_same(settings, out)
     return out
 
 # %% ../nbs/05_run.ipynb #87b069ea
@@ -326,13 +317,13 @@ def set_aside(
 ) -> Path:       # where it is now
     "Move the files of a run into a subfolder `old-1`, or the next that is free."
     old = next(path for path in (out/f'old-{n}' for n in count(1)) if not os.path.lexists(path))
-    write_json(old/_LIST, read_json(out/_LIST, []))
+    write_json(old/RUN_LIST, read_json(out/RUN_LIST, []))
     files = run_files(out)
     for file in sorted(files, key=lambda file: file.name == 'settings.json'):     # what makes it a run at last
         to = old/file.relative_to(out)
         to.parent.mkdir(parents=True, exist_ok=True)
         file.rename(to)
-    (out/_LIST).unlink()
+    (out/RUN_LIST).unlink()
     _remove_empty(out, files)
     log.info('%s: the older run is here until the new one has finished', old)
     return old
@@ -341,7 +332,7 @@ def delete_run(
     old: Path,   # folder of a run
 ):
     "Delete what a run has written; other files in its folder are kept."
-    files = [*run_files(old), old/_LIST]
+    files = [*run_files(old), old/RUN_LIST]
     for file in files: file.unlink()
     _remove_empty(old, files)
     if any(old.iterdir()): log.warning('%s: holds files that are not of the older run; they are kept', old)
@@ -408,7 +399,7 @@ def begin_run(
     "Write the first files of a run."
     old = set_aside(out) if overwrite and is_run(out) else None
     if is_run(out): check_music(out, table)
-    else: write_json(out/_LIST, [])
+    else: write_json(out/RUN_LIST, [])
     _write_first(out, settings, table)
     return old
 
