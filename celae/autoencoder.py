@@ -24,6 +24,7 @@ from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES, SR
+from .files import atomic_write
 from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent,
                           check_number, log_rms, model_folder, read_model)
 from .music import midi2hz
@@ -602,12 +603,11 @@ def export_onnx(
 ) -> Path:                     # the folder
     "Write the networks as ONNX files. Needs onnx and onnxscript: pip install 'celae[export]'."
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)      # it misses torchvision, which is not needed
     how = dict(dynamo=True, verbose=False, external_data=False)
     model.eval()
     for name, (args, axes) in onnx_inputs(model).items():
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), atomic_write(folder/f'{name}.onnx') as part:
             warnings.simplefilter('ignore')                           # of the exporter about itself
-            torch.onnx.export(getattr(model, name), args, folder/f'{name}.onnx', dynamic_shapes=axes, **how)
+            torch.onnx.export(getattr(model, name), args, part, dynamic_shapes=axes, **how)
     return folder

@@ -4,37 +4,43 @@
 
 # %% auto #0
 __all__ = ['Folder', 'RunFolder', 'Sound', 'Model', 'Seed', 'Device', 'Cache', 'FoldersAreLabels', 'MaxClips', 'Overwrite',
-           'Rate', 'Stereo', 'target_format', 'describe_sound', 'run', 'analyze', 'make_map', 'train', 'plan_files',
-           'each_file', 'encode', 'find_latents', 'beside_original', 'decode', 'edit', 'read_options', 'with_edits',
-           'Commands', 'play', 'generate', 'export', 'download', 'compositions', 'prepare', 'clear', 'info', 'make_app',
-           'main']
+           'Rate', 'Stereo', 'target_format', 'describe_sound', 'say', 'run', 'analyze', 'make_map', 'train',
+           'plan_files', 'each_file', 'encode', 'find_latents', 'beside_original', 'decode', 'edit', 'read_options',
+           'with_edits', 'Commands', 'play', 'generate', 'export', 'download', 'compositions', 'prepare', 'clear',
+           'info', 'make_app', 'main']
 
 # %% ../nbs/05b_cli.ipynb #19955cc4
 import ast
 import errno
 import inspect
+import io
 import json
 import logging
 import math
 import os
 import re
+import signal
 import sys
 import traceback
 import warnings
-from collections import namedtuple
+from collections import Counter, namedtuple
+from contextlib import nullcontext
+from functools import cache as cached
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
+from unicodedata import normalize
 import typer
 from typer import Argument, Option
 from typer.core import TyperGroup
-from .files import (AUDIO_OUT, SoundFormat, check_ending, file_rate, input_path, log, match_name,
-                         output_path)
+from .files import (AUDIO_OUT, ONNX_FILES, SoundFormat, check_ending, file_rate, input_path, log, match_name,
+                         output_files, output_path, private_folder, run_folder, shown, training_folder)
 
 # %% ../nbs/05b_cli.ipynb #215bd2a6
 Folder = Annotated[Path, Argument(help='Music: one folder a label, or files only.', show_default=False)]
 RunFolder = Annotated[Path, Argument(metavar='RUN', help='Folder of a finished run.', show_default=False)]
-Sound = Annotated[Path, Option('-o', '--out', help='Result: .wav .flac .ogg .opus .mp3', show_default=False)]
+Sound = Annotated[str, Option('-o', '--out', metavar='FILE', help='Result: .wav .flac .ogg .opus .mp3',
+                              show_default=False)]
 Model = Annotated[str | None, Option(metavar='FOLDER', help='Your own model; not given: the one that ships.')]
 Seed = Annotated[int, Option(min=0, max=2**32 - 1, help='The same seed gives the same result.')]
 Device = Annotated[str, Option(help='auto, cpu, cuda or mps.')]
@@ -70,13 +76,15 @@ def _musical(model):
 def _shipped():
     "Name -> config.json of each model that ships."
     folder = Path(find_spec('celae').origin).parent/'weights'
-    return {file.parent.name: json.loads(file.read_text()) for file in sorted(folder.glob('*/config.json'))}
+    return {file.parent.name: json.loads(file.read_text('utf-8')) for file in sorted(folder.glob('*/config.json'))}
 
 def _check_names(model=None, prior=None, style=None):
     "Refuse a model folder, a prior or a style that does not exist, before torch is loaded."
     known = _shipped()
     for name in filter(None, (model, prior)):
         if name in known or (Path(name)/'config.json').is_file(): continue
+        if not os.path.lexists(name):
+            raise ValueError(f'{name}: no such folder, and none of the models that ship ({", ".join(known)})')
         from celae.models import model_folder
         model_folder(name)                                      # says why it is none
     priors = {prior} & known.keys() if prior else {name for name in known if name.startswith('prior-')}
@@ -99,17 +107,24 @@ def target_format(
     return own.adapted(out, rate, {None: None, True: 2, False: 1}[stereo])
 
 def describe_sound(
-    path: Path,    # a sound file
+    path: str | Path,    # a sound file
 ) -> str:          # such as 'x.wav: 0:08, 44.1 kHz stereo'
     "Length, rate and channels of a result."
     from celae.data import open_audio
     with open_audio(path) as f: secs, made = f.frames / f.samplerate, SoundFormat(f.samplerate, f.channels)
-    if secs < 1: return f'{path}: {secs:.2f} s, {made}'
+    if secs < 1: return f'{shown(path)}: {secs:.2f} s, {made}'
     minutes, hours = round(secs) // 60, round(secs) // 3600
     length = f'{hours}:{minutes % 60:02d}' if hours else f'{minutes}'
-    return f'{path}: {length}:{round(secs) % 60:02d}, {made}'
+    return f'{shown(path)}: {length}:{round(secs) % 60:02d}, {made}'
 
 # %% ../nbs/05b_cli.ipynb #3adfdd5e
+def say(
+    text,   # of one or more lines
+):
+    "Print a result, with control characters as text."
+    print('\n'.join(map(shown, str(text).split('\n'))), flush=True)
+
+# %% ../nbs/05b_cli.ipynb #23e11d90
 def run(
     folder: Annotated[Path | None, Argument(
         help='Music: one folder for each label. Without it, the built-in music.')] = None,
@@ -129,6 +144,7 @@ def run(
 
     Example: celae run ~/Music --out runs/mine
     """
+    if out: run_folder(out, resume, overwrite)
     from celae.report import write_report
     from celae.run import QUICK, Settings
     from celae.run import run as run_all
@@ -136,9 +152,9 @@ def run(
     given |= QUICK if quick else {}
     chosen = dict(max_clips=max_clips, steps=steps)
     chosen = {key: value for key, value in chosen.items() if value is not None}
-    print(run_all(Settings(**given | chosen), out, device, resume, overwrite, cache, finish=write_report))
+    say(run_all(Settings(**given | chosen), out, device, resume, overwrite, cache, finish=write_report))
 
-# %% ../nbs/05b_cli.ipynb #ef6bdb45
+# %% ../nbs/05b_cli.ipynb #6dcfa7ed
 def analyze(run_folder: RunFolder):
     """Repeat the analysis of a run, without the music and without training.
 
@@ -146,8 +162,8 @@ def analyze(run_folder: RunFolder):
     """
     from celae.report import write_report
     from celae.run import analyze as analyze_run
-    print(analyze_run(run_folder).round(3).to_string())
-    print(write_report(run_folder))
+    say(analyze_run(run_folder).round(3).to_string())
+    say(write_report(run_folder))
 
 def make_map(run_folder: RunFolder):
     """Make a map of all clips of a run, a page on which one can click and hear them.
@@ -155,16 +171,17 @@ def make_map(run_folder: RunFolder):
     Example: celae map runs/mine
     """
     from celae.report import write_map
-    print(write_map(run_folder))
+    say(write_map(run_folder))
 
 # %% ../nbs/05b_cli.ipynb #33e6e287
 def _training_folder(out, start, resume, overwrite):
     "Say before any work whether a model can be trained in a folder; of several processes the first does."
-    from lightning.pytorch.utilities import rank_zero_only
-    from celae.training import training_folder
+    ranks = [os.environ[name] for name in ('RANK', 'LOCAL_RANK', 'SLURM_PROCID') if name in os.environ]
+    rank = int(ranks[0]) if ranks and ranks[0].isdecimal() else 0
+    _check_names(start)
     inputs = [f for f in Path(start).iterdir() if f.is_file()] if start and Path(start).is_dir() else []
-    if not rank_zero_only.rank: training_folder(out, inputs, resume, overwrite)
-    return rank_zero_only.rank
+    if not rank: training_folder(out, inputs, resume, overwrite)
+    return rank
 
 def _said(scores, before):
     "Means of the scores in words."
@@ -195,12 +212,13 @@ def train(
 
     Example: celae train ~/Music --from autoencoder --out my-model
     """
+    rank = _training_folder(out, start, resume, overwrite)                  # before torch is loaded
     from celae.data import Clips, clip_table, load_clips
     from celae.evaluation import evaluate
     from celae.files import atomic_write
     from celae.models import model_card, model_hash
     from celae.training import check_size, fit_codec, new_model, pick_device
-    rank, device = _training_folder(out, start, resume, overwrite), pick_device(device)
+    device = pick_device(device)
     net, config = new_model(model, latent_size, start, steps=steps, seed=seed)
     weights = model_hash(net) if start else 'fresh'
     table = clip_table(folder, max_clips, seed=seed, split_folders=not folders_are_labels)
@@ -218,7 +236,7 @@ def train(
                f'{steps} steps, seed {seed}' + (f', from the weights {weights}.' if start else '.'))
     card = model_card(net, [learned, f'{said[0].upper()}{said[1:]}.'])
     with atomic_write(out/'README.md') as file: file.write_text(card, 'utf-8')
-    print(f'{out}: {said}')
+    say(f'{out}: {said}')
 
 # %% ../nbs/05b_cli.ipynb #131b31c8
 def _find_files(paths, find):
@@ -255,6 +273,31 @@ def _identity(path):
     except OSError: return os.path.realpath(path)
 
 # %% ../nbs/05b_cli.ipynb #8bfb67c8
+def _place(path):
+    "The folder that is there, by what it is, and the path below it."
+    path = Path(os.path.realpath(path.parent))/path.name
+    folder = next(each for each in path.parents if each.is_dir())
+    return _identity(folder), path.relative_to(folder).as_posix(), folder
+
+@cached
+def _ignores_case(folder):
+    try:
+        with private_folder(folder) as made: return os.path.exists(os.path.join(folder, Path(made).name.upper()))
+    except OSError: return False         # it cannot be written, which is said elsewhere
+
+def _leave_out_same(plan):
+    "A plan without the files whose result would replace that of another."
+    places = {file: _place(path) for file, path in plan.items()}
+    folded = {file: (at, normalize('NFC', name).casefold()) for file, (at, name, _) in places.items()}
+    often, first, kept = Counter(folded.values()), {}, {}
+    for file, path in plan.items():
+        *exact, folder = places[file]
+        key = folded[file] if often[folded[file]] > 1 and _ignores_case(folder) else tuple(exact)
+        if first.setdefault(key, file) is file: kept[file] = path
+        else: log.warning('%s', f'{file}: left out; its result would replace that of {first[key]}')
+    return kept
+
+# %% ../nbs/05b_cli.ipynb #cd5bb165
 def _short_names(plan):
     "Without the results whose name would be too long, which are named."
     too_long = [path for path in plan.values() if len(os.fsencode(path.name)) > 255]
@@ -264,7 +307,7 @@ def _short_names(plan):
 def plan_files(
     paths: list,         # files and folders that the user named
     find,                # lists the files of a folder
-    out: Path | None,    # a file for one input, a folder for several; None: next to the input
+    out: str | Path | None,    # a file for one input, a folder for several or with `/` at its end; None: beside
     ending: str | None,  # of results, if `out` does not say; None: that of the input, or .wav
     part: str = '1/1',   # which part of the files: '2/3' is the second of three
     endings=None,        # that results may have; None: only `ending`
@@ -273,13 +316,14 @@ def plan_files(
 ) -> dict:               # file -> where its result goes
     "Say where results go, and make sure before any work that they may be written."
     files = _find_files(paths, find)
-    one_file = [*files] == paths and len(paths) == 1 and out and out.suffix and not out.is_dir()
+    is_folder, out = str(out).endswith(('/', os.sep)), out and Path(out)
+    one_file = [*files] == paths and len(paths) == 1 and out and out.suffix and not (is_folder or out.is_dir())
     def own(file): return file.suffix if file.suffix.lower() in endings else '.wav'
     def result(file):
         return (rename or Path)((out/files[file] if out else file).with_suffix(ending or own(file)))
-    plan = {file: out if one_file else result(file) for file in _share(files, part)}
+    plan = _leave_out_same({file: out if one_file else result(file) for file in files})
+    plan, inputs = {file: plan[file] for file in _share(plan, part)}, {_identity(file): file for file in files}
     if len(plan) > 1: plan = _short_names(plan)
-    inputs = {_identity(file): file for file in files}
     for path in dict.fromkeys(plan.values()):
         same = [inputs[_identity(path)]] if _identity(path) in inputs else []
         output_path(path, same, overwrite, endings or (ending,))
@@ -303,18 +347,15 @@ def each_file(
     work,         # takes a file and the path of its result; gives a line to be printed
 ):
     "Do every file; name those that fail and go on; fail only if none is left, and of one file as it does."
-    done = {}
+    n_done = 0
     for file, result in plan.items():
-        try:
-            if result in done:
-                raise ValueError(f'{file}: left out; its result would replace that of {done[result]}')
-            print(work(file, result), flush=True)
+        try: say(work(file, result))
         except Exception as e:
             if len(plan) == 1 or isinstance(e, OSError) and e.errno in _FOR_ALL: raise
             reason = e if isinstance(e, ValueError) else f'{file}: {_reason(e)}'
             log.warning('%s', reason)
-        else: done[result] = file
-    if plan and not done: raise ValueError(f'none of {len(plan)} files could be used (see the warnings)')
+        else: n_done += 1
+    if plan and not n_done: raise ValueError(f'none of {len(plan)} files could be used (see the warnings)')
 
 # %% ../nbs/05b_cli.ipynb #079a2bab
 def _is_encoded(path, result, net, mono):
@@ -334,8 +375,8 @@ def encode(
     model: Model = None,
     size: Annotated[Literal['quarter', 'half', 'base', 'double', 'compact', 'musical'] | None, Option(
         help='How much is kept; with the waveform in quarter to double. [default: musical]')] = None,
-    out: Annotated[Path | None, Option(
-        '-o', '--out', help='Result for one file, folder for several; not given: next to the input.')] = None,
+    out: Annotated[str | None, Option('-o', '--out', metavar='PATH', help='Result for one file, folder for '
+                                      'several or with / at its end; not given: next to the input.')] = None,
     mono: Annotated[bool, Option(
         '--mono/--stereo', help='Mix the channels to one, for a smaller file; not given: those of the input.',
         show_default=False)] = False,
@@ -395,8 +436,8 @@ def beside_original(
 def decode(
     files: Annotated[list[Path], Argument(help='Latent files (.celae).', show_default=False)],
     model: Model = None,
-    out: Annotated[Path | None, Option(
-        '-o', '--out', help='Result for one file (.wav .flac .ogg .opus .mp3), folder for several.')] = None,
+    out: Annotated[str | None, Option('-o', '--out', metavar='PATH', help='Result for one file (.wav .flac .ogg '
+                                      '.opus .mp3), folder for several or with / at its end.')] = None,
     rate: Rate = None, stereo: Stereo = None,
     overwrite: Overwrite = False,
 ):
@@ -458,8 +499,8 @@ def _find_edited(folder):
 def edit(
     files: Annotated[list[Path], Argument(
         show_default=False, help='Audio files or folders; or a folder that the playground saved.')],
-    out: Annotated[Path, Option('-o', '--out', show_default=False,
-        help='Result for one file (.wav .flac .ogg .opus .mp3), folder for several.')],
+    out: Annotated[str, Option('-o', '--out', metavar='PATH', show_default=False, help='Result for one file '
+                               '(.wav .flac .ogg .opus .mp3), folder for several or with / at its end.')],
     model: Model = None, seed: Seed = 0, rate: Rate = None, stereo: Stereo = None,
     keep_air: Annotated[bool | None, Option(
         '--keep-air/--no-keep-air', show_default=False, help='Keep what is above 11 kHz in the input; not '
@@ -610,7 +651,7 @@ def generate(
     """
     read = [path for path in (begin, beats_from) if path]
     for path in read: input_path(path)
-    output_path(out, read, overwrite, AUDIO_OUT)
+    out = output_path(out, read, overwrite, AUDIO_OUT)
     if tempo and beats_from: raise ValueError('choose --tempo or --beats-from, not both')
     if rate: file_rate(out, rate)
     if strength and not begin:
@@ -635,7 +676,7 @@ def generate(
 # %% ../nbs/05b_cli.ipynb #b0914b28
 def export(
     out: Annotated[Path, Option(
-        '-o', '--out', help='Folder that gets encoder.onnx and decoder.onnx.', show_default=False)],
+        '-o', '--out', help='Folder that gets four .onnx files.', show_default=False)],
     model: Model = None,
     overwrite: Overwrite = False,
 ):
@@ -645,7 +686,7 @@ def export(
 
     Example: celae export -o onnx
     """
-    for name in ('encoder', 'decoder'): output_path(out/f'{name}.onnx', overwrite=overwrite)
+    output_files(out, ONNX_FILES, overwrite=overwrite)
     _need('export', 'onnx', 'onnxscript')
     _check_names(model)
     from celae.autoencoder import MusicAutoencoder, export_onnx, load_model
@@ -653,7 +694,7 @@ def export(
     if not isinstance(net, MusicAutoencoder):
         raise ValueError(f'{model}: is a {type(net).__name__}, which cannot be exported')
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)
-    with warnings.catch_warnings(action='ignore'): print(export_onnx(net, out))     # what torch says of itself
+    with warnings.catch_warnings(action='ignore'): say(export_onnx(net, out))       # what torch says of itself
 
 # %% ../nbs/05b_cli.ipynb #1d5ed690
 def download(
@@ -666,7 +707,7 @@ def download(
     Example: celae download gtzan && celae run gtzan
     """
     from celae.published import download as fetch
-    print(fetch(name, out or Path(name)))
+    say(fetch(name, out or Path(name)))
 
 # %% ../nbs/05b_cli.ipynb #568b8c3d
 def compositions(
@@ -688,7 +729,7 @@ def compositions(
     """
     from celae.compositions import write_compositions
     chosen = genres.replace(',', ' ').split() if genres else None
-    print(write_compositions(out, pieces, seed, instruments, accompany, chosen, soundfont))
+    say(write_compositions(out, pieces, seed, instruments, accompany, chosen, soundfont))
 
 # %% ../nbs/05b_cli.ipynb #ba81f305
 def prepare(folder: Folder, max_clips: MaxClips = None, seed: Seed = 0, cache: Cache = None,
@@ -702,9 +743,9 @@ def prepare(folder: Folder, max_clips: MaxClips = None, seed: Seed = 0, cache: C
     start, table = time.time(), clip_table(folder, max_clips, seed=seed, split_folders=not folders_are_labels)
     clips = load_clips(table, cache)
     secs, hours, wavs = time.time() - start, len(table) * 5 / 3600, clips.wavs
-    print(f'{wavs.filename}: {len(clips)} of {len(table)} clips of {clips.tracks.nunique()} tracks, '
-          f'{hours:.1f} hours in {secs:.0f} s ({hours * 3600 / max(secs, .1):.0f} x real time), '
-          f'{wavs.nbytes / 1e9:.2f} GB')
+    say(f'{wavs.filename}: {len(clips)} of {len(table)} clips of {clips.tracks.nunique()} tracks, '
+        f'{hours:.1f} hours in {secs:.0f} s ({hours * 3600 / max(secs, .1):.0f} x real time), '
+        f'{wavs.nbytes / 1e9:.2f} GB')
 
 def clear(cache: Cache = None):
     """Delete the decoded clips that are kept; they can be made again at any time.
@@ -716,7 +757,8 @@ def clear(cache: Cache = None):
     for file in cache_files(folder):
         freed += file.stat().st_size
         file.unlink()
-    print(f'{folder}: {freed / 1e9:.2f} GB deleted')
+    if os.path.isdir(folder): private_folder(folder).cleanup()        # with what killed processes have left
+    say(f'{folder}: {freed / 1e9:.2f} GB deleted')
 
 # %% ../nbs/05b_cli.ipynb #27e04825
 def info():
@@ -735,7 +777,7 @@ def info():
         print(f'{name}: {about["model"]}; {", ".join(names)}')
     cache = cache_folder()
     kept = sum(f.stat().st_size for f in cache.rglob('*') if f.is_file()) if cache.exists() else 0
-    print(f'decoded music: {cache}, {kept / 1e9:.1f} GB; it can be deleted at any time')
+    say(f'decoded music: {cache}, {kept / 1e9:.1f} GB; it can be deleted at any time')
 
 # %% ../nbs/05b_cli.ipynb #fa994321
 def _version(wanted):
@@ -776,6 +818,9 @@ class _Lines(logging.Handler):
         if line not in self.said: tqdm.write(line, file=sys.stderr)
         if record.levelno >= logging.WARNING: self.said.add(line)
 
+def _complain(text):
+    print('\n'.join(map(shown, text.rstrip().split('\n'))), file=sys.stderr)
+
 def _work(debug):
     "Do the command; gives an exit code, or the line that says why there is none."
     try:
@@ -786,16 +831,48 @@ def _work(debug):
     except BrokenPipeError: return 'celae: the output was closed before all was written'
     except Exception as e:
         if hasattr(e, 'show'):              # click's own: wrong arguments
-            e.show()
+            e.show(said := io.StringIO())
+            _complain(said.getvalue())
             return e.exit_code
-        if debug: traceback.print_exc()
+        if debug: _complain(traceback.format_exc())
         expected = isinstance(e, (ValueError, OSError)) and not isinstance(e, UnicodeError)
         more = '' if debug or expected else '; run again with --debug for the traceback'
         return f'celae: {_reason(e)}{more}'
 
 # %% ../nbs/05b_cli.ipynb #cfe37cba
+_ENDED = [signal.SIGINT]     # the signal that has ended the command is the last
+
+def _end(number, frame):
+    "Clean up as after Ctrl-C, whoever ends the command, and once."
+    _ENDED.append(number)
+    for other in (signal.SIGTERM, getattr(signal, 'SIGHUP', signal.SIGTERM)): signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+def _expanded(arg):
+    "An argument with the home folder in place of `~`, also after `--out=`, where no shell does that."
+    return re.sub('^(--[a-z-]+=|-[a-z])?(~.*)', lambda m: (m[1] or '') + os.path.expanduser(m[2]), arg, flags=re.S)
+
+def _without_home():
+    "A temporary folder for the caches of libraries where there is no home that can be written."
+    if os.access(os.path.expanduser('~'), os.W_OK): return nullcontext()
+    try: folder = private_folder()
+    except OSError: return nullcontext()
+    for name in ('MPLCONFIGDIR', 'NUMBA_CACHE_DIR'): os.environ.setdefault(name, folder.name)
+    return folder
+
+def _prepare_process():
+    "Signals, and names of files in a locale that is not UTF-8: there Python would read them as something else."
+    if sys.getfilesystemencoding() != 'utf-8' and not sys.flags.utf8_mode:
+        os.execv(sys.executable, [sys.executable, '-X', 'utf8', *sys.orig_argv[1:]])
+    for name in ('SIGTERM', 'SIGHUP'):                       # of which Windows has one; nohup ignores the other
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) == signal.SIG_DFL: signal.signal(number, _end)
+
+# %% ../nbs/05b_cli.ipynb #891dd46d
 def main():
     "The command `celae`."
+    _prepare_process()
+    sys.argv[1:] = map(_expanded, sys.argv[1:])
     debug, sys.argv[1:] = '--debug' in sys.argv, [arg for arg in sys.argv[1:] if arg != '--debug']
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
@@ -803,8 +880,10 @@ def main():
     logger.handlers = [_Lines()]
     logger.setLevel(logging.INFO)
     empty = [arg for arg in sys.argv[1:] if arg == '' or re.fullmatch('-(-[a-z-]+|.)=', arg)]
-    code = 'celae: a name or value is empty' if empty else _work(debug)
-    if code == 130: print('celae: interrupted; run, train and encode go on with --resume', file=sys.stderr)
+    with _without_home(): code = 'celae: a name or value is empty' if empty else _work(debug)
+    if code == 130:
+        code = 128 + _ENDED[-1]
+        print('celae: interrupted; run, train and encode go on with --resume', file=sys.stderr)
     try: print(end='', flush=True)
     except OSError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # a closed pipe
     sys.exit(code)

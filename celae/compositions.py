@@ -24,7 +24,7 @@ import soundfile as sf
 import soxr
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
-from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, load_clips, log,
+from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, load_clips, log, open_cache,
                         progress, safe_level, split_clips, to_mono, write_audio)
 from .music import KEY_PROFILES, KEYS, atomic_folder, map_jobs, voice_chord
 
@@ -244,8 +244,7 @@ def read_scores(
 ) -> dict:                            # name of the score -> `Score`
     "Parse scores, or find them parsed."
     from filelock import FileLock
-    cache = Path(cache or cache_folder())
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = open_cache(cache)
     files = {genre: cache/f'scores-2-{genre}.parquet' for genre in sorted({e.genre for e in entries})}
     with FileLock(cache/'scores.lock'):
         known = {genre: _read_scores(path) for genre, path in files.items()}

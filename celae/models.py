@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from pathlib import Path
-from tempfile import TemporaryDirectory
 import numpy as np
 import soxr
 import torch
@@ -28,6 +27,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from .data import CLIP_SAMPLES, SR
+from .files import move_into_place, private_folder
 
 # %% ../nbs/01_models.ipynb #e9fdfe91
 @dataclass(frozen=True)
@@ -311,11 +311,12 @@ def save_model(
     "Save a model as a folder."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix='.') as part:
+    with private_folder(folder) as part:
         try: model.save_pretrained(part, config=dict(model=type(model).__name__, **model.config))
         except SafetensorError as e: raise OSError(f'{folder}: the model cannot be written ({e})') from None
         (Path(part)/'README.md').write_text(model_card(model), 'utf-8')      # in place of an empty form
-        for file in sorted(Path(part).iterdir()): os.replace(file, folder/file.name)   # the weights come last
+        (Path(part)/'model.safetensors').chmod((Path(part)/'README.md').stat().st_mode)   # safetensors hides it
+        for file in sorted(Path(part).iterdir()): move_into_place(file, folder/file.name)   # the weights come last
     return folder
 
 # %% ../nbs/01_models.ipynb #44dd728f

@@ -10,7 +10,7 @@ __all__ = ['METHODS', 'INSTRUMENTS', 'DRUMS', 'KITS', 'PATTERNS', 'PARTS', 'KEYS
            'render_file', 'map_jobs', 'atomic_folder', 'builtin_music']
 
 # %% ../nbs/00b_music.ipynb #26a71926
-import csv, json, os, re, shutil
+import csv, json, os, re
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -24,6 +24,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfftfreq
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 from .data import SR, cache_folder, log, progress, write_audio
+from .files import private_folder
 
 # %% ../nbs/00b_music.ipynb #f23b43e7
 @dataclass(frozen=True)
@@ -611,9 +612,13 @@ def map_jobs(
         try:
             with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
                 there = getattr(import_module(module), function.__name__)
-                for result in progress(pool.map(there, jobs, chunksize=2), title, len(jobs)):
-                    n_done += 1
-                    yield result
+                try:
+                    for result in progress(pool.map(there, jobs, chunksize=2), title, len(jobs)):
+                        n_done += 1
+                        yield result
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)           # interrupted: what is under way, and no more
+                    raise
         except BrokenProcessPool: log.warning('no worker processes could be started; continuing in this one')
     if n_done < len(jobs): yield from map(function, progress(jobs[n_done:], title))
 
@@ -632,15 +637,16 @@ def atomic_folder(
     if _holds(folder, settings): return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f'{folder} holds something else; choose a new folder or remove it')
-    part = folder.with_name(f'.{folder.name}-{os.getpid()}')
-    try:
-        write(part)
-        (part/'settings.json').write_text(json.dumps(settings), encoding='utf-8')
-        if folder.exists(): folder.rmdir()
-        part.rename(folder)
-    except OSError:
-        if not _holds(folder, settings): raise  # else another process was faster, with the same result
-    finally: shutil.rmtree(part, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with private_folder(folder.parent) as private:
+        part = Path(private)/folder.name
+        try:
+            write(part)
+            (part/'settings.json').write_text(json.dumps(settings), encoding='utf-8')
+            if folder.exists(): folder.rmdir()
+            part.rename(folder)
+        except OSError:
+            if not _holds(folder, settings): raise  # else another process was faster, with the same result
     return folder
 
 # %% ../nbs/00b_music.ipynb #df40936f

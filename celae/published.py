@@ -7,14 +7,15 @@ __all__ = ['COLLECTIONS', 'DownloadError', 'fetch', 'inside', 'unpack', 'downloa
            'download']
 
 # %% ../nbs/00d_published.ipynb #706ac4a9
-import bz2, gzip, hashlib, lzma, os, re, shutil, struct, tarfile, threading, zipfile, zlib
+import bz2, gzip, hashlib, lzma, os, re, struct, tarfile, threading, zipfile, zlib
 from contextlib import contextmanager
 from functools import partial
 from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 import pandas as pd
-from .data import GTZAN_LABELS, AudioError, atomic_write, cache_folder, log, open_audio, progress
+from .data import GTZAN_LABELS, AudioError, atomic_write, log, open_audio, open_cache, progress
+from .files import follow_no_link, private_folder
 
 # %% ../nbs/00d_published.ipynb #63452683
 class DownloadError(ValueError):
@@ -42,7 +43,7 @@ def _receive(url, part, most):
         total = _total(answer, have)
         if (total or 0) > most: raise DownloadError(f'would send {total:,} bytes, more than {most:,.0f}')
         bar = progress(None, part.name[10:], total, initial=have, unit='B', unit_scale=True)
-        with open(part, 'ab' if have else 'wb') as f, bar:
+        with open(part, 'ab' if have else 'wb', opener=follow_no_link) as f, bar:
             for chunk in answer.iter_content(1 << 14):
                 yield len(chunk)
                 if f.tell() + len(chunk) > most: raise DownloadError(f'sent more than {most:,.0f} bytes')
@@ -275,19 +276,20 @@ def download_gtzan(
     archives: str | Path | None = None,  # where the archive is kept meanwhile; None: the user's cache folder
 ) -> Path:                          # the folder
     "Download GTZAN: 999 clips of 30 s, all but the one that is damaged."
-    folder, archive = Path(folder), Path(archives or cache_folder())/'genres.tar.gz'
+    folder, archive = Path(folder), open_cache(archives)/'genres.tar.gz'
     with _alone(archive, folder):
         fetch(urls, archive, _GTZAN_SHA256, most=2e9)
-        part = folder.with_name(f'.{folder.name}.part')
-        shutil.rmtree(part, ignore_errors=True)
-        missing = sorted(_gtzan_missing(part, unpack(archive, part, _gtzan_name)))
-        if len(missing) > 99:
-            raise DownloadError(f'{archive}: is not GTZAN, {len(missing)} of its 999 files are missing or '
-                                'damaged; delete it and download it again')
-        if missing:
-            log.warning('%s: %d of 999 files are missing or damaged: %s',
-                        folder, len(missing), ', '.join(missing))
-        part.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with private_folder(folder.parent) as private:
+            part = Path(private)/folder.name
+            missing = sorted(_gtzan_missing(part, unpack(archive, part, _gtzan_name)))
+            if len(missing) > 99:
+                raise DownloadError(f'{archive}: is not GTZAN, {len(missing)} of its 999 files are missing or '
+                                    'damaged; delete it and download it again')
+            if missing:
+                log.warning('%s: %d of 999 files are missing or damaged: %s',
+                            folder, len(missing), ', '.join(missing))
+            part.rename(folder)
         archive.unlink()
     return folder
 
@@ -347,15 +349,16 @@ def download_fma(
     archives: str | Path | None = None,  # where the archives are kept meanwhile; None: the cache folder
 ) -> Path:                           # the folder
     "Download FMA with its split that has no artist in common."
-    folder, archives = Path(folder), Path(archives or cache_folder())
+    folder, archives = Path(folder), open_cache(archives)
     metadata, music = archives/'fma_metadata.zip', archives/f'fma_{subset}.zip'
     with _alone(music, folder), _alone(metadata, folder):
         fetch([url.format(metadata.name)], metadata)
         fetch([url.format(music.name)], music, most=_FMA_GB[subset] * 1e9)
-        part = folder.with_name(f'.{folder.name}.part')
-        shutil.rmtree(part, ignore_errors=True)
-        _unpack_tracks(music, part, _listed_tracks(metadata, part, subset), _FMA_GB[subset])
-        part.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with private_folder(folder.parent) as private:
+            part = Path(private)/folder.name
+            _unpack_tracks(music, part, _listed_tracks(metadata, part, subset), _FMA_GB[subset])
+            part.rename(folder)
         for archive in (metadata, music): archive.unlink()
     return folder
 

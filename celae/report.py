@@ -24,7 +24,7 @@ from .data import CLIP_SAMPLES, AudioError, atomic_write, log, progress, read_au
 from .display import COLORS, data_uri, figure_bytes, plain_text, render, thumbnail
 from .latent_analysis import ALL_STATISTICS, clip_vectors, elbow, project2
 from .metrics import METRICS
-from .run import (Settings, check_run, load_latents, model_plan, read_clips, read_json, read_rows,
+from .run import (Settings, check_run, keeps_list, load_latents, model_plan, read_clips, read_json, read_rows,
                        read_settings, write_map)
 from .sound_map import page_script
 
@@ -771,6 +771,7 @@ def _machine(facts):
     values = {name: as_text(value, forms.get(name, '{}')) for name, value in facts.items()}
     return as_text(', '.join(f'{name} {value}' for name, value in values.items()))
 
+@keeps_list
 def write_report(
     out: str | Path,             # folder of a run
     sections: list = SECTIONS,   # what it shows

@@ -21,8 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 from .autoencoder import MusicAutoencoder, Size
-from .data import (AUDIO_OUT, CLIP_SAMPLES, RATES, SR, Air, AudioError, SoundFormat, atomic_write,
-                        limit_blocks, loudness_gain, loudness_of, output_path, progress, read_blocks, write_blocks)
+from .data import (CLIP_SAMPLES, RATES, SR, Air, AudioError, SoundFormat, atomic_write, check_ending,
+                        limit_blocks, loudness_gain, loudness_of, progress, read_blocks, write_blocks)
 from .files import format_from_json, format_to_json
 from .models import Codec, Latent, SparseSpectrum, check_number, model_hash, open_tensors, tensor_shapes
 from .references import mdct_frames
@@ -124,7 +124,7 @@ def write_decoded(
     lufs: float | None = None,  # wanted loudness, as near as `loudness_gain` comes; None: as it is
 ) -> Path:                # the file
     "Decode a latent to a file; without `lufs` turned down as a whole where its peaks would clip."
-    output_path(path, overwrite=True, endings=AUDIO_OUT)
+    check_ending(path)
     if rate is not None: check_number(f'{path}: the rate', rate, *RATES, whole=True)
     def blocks(title):
         decoded = decode_blocks(codec, latent, n_samples, title=title)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WINDOWS', 'LOSSES', 'PRESETS', 'Heard', 'hear', 'heard_distance', 'perceptual_loss', 'mse_loss', 'roll_loss',
-           'music_loss', 'TrainConfig', 'Preset', 'new_model', 'pick_device', 'best_precision', 'check_size',
-           'training_folder', 'Course', 'fit', 'SinusoidDataset', 'fit_codec', 'plot_history']
+           'music_loss', 'TrainConfig', 'Preset', 'new_model', 'pick_device', 'best_precision', 'check_size', 'Course',
+           'fit', 'SinusoidDataset', 'fit_codec', 'plot_history']
 
 # %% ../nbs/02_training.ipynb #803e0903
 import json
@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from .autoencoder import (N_PEAKS, N_TONES, MusicAutoencoder, find_sinusoids, level_one, load_model,
                                read_targets)
-from .data import ClipDataset, Clips, atomic_write, log, output_path, progress, table_hash
+from .data import ClipDataset, Clips, atomic_write, log, progress, table_hash
+from .files import training_folder
 from .display import plain_text
 from .metrics import magnitude_distance, magnitudes, mel_db, mse
 from .models import CELAutoencoderLeakyReLU, CELAutoencoderSiLU, check_number, save_model
@@ -242,29 +243,6 @@ def _read_checkpoint(
     if not whole or shapes != {name: part.shape for name, part in course.model.state_dict().items()}:
         raise ValueError(f'{path}: a checkpoint of a different model; {way_out}')
     return saved
-
-# %% ../nbs/02_training.ipynb #b6923cb1
-_FILES = 'model.safetensors', 'config.json', 'README.md', 'history.csv', 'train.json', 'checkpoint.pt'
-
-def training_folder(
-    folder: str | Path,       # of the model to be trained
-    inputs=(),                # files that are read for it, which are never replaced
-    resume: bool = False,     # continue a training that was interrupted
-    overwrite: bool = False,  # may an existing model be replaced?
-) -> Path:                    # the folder
-    "Check before any work that a model can be trained in a folder; raise a `ValueError` if not."
-    folder = Path(folder)
-    begun = any((folder/name).is_file() for name in ('train.json', 'checkpoint.pt'))
-    if resume and (folder/'model.safetensors').exists() and not begun:
-        raise ValueError(f'{folder}: holds a model, but no checkpoint to go on from; '
-                         'use --from to fine-tune it, with another --out')
-    for name in _FILES:
-        try: output_path(folder/name, inputs, overwrite or (resume and begun))
-        except ValueError as e:
-            message = str(e).replace('name another file with -o', 'name another folder with --out')
-            message = message.replace('use --overwrite', 'use --resume to go on, --overwrite')
-            raise ValueError(message) from None
-    return folder
 
 # %% ../nbs/02_training.ipynb #dddbf981
 class Course:

@@ -1,0 +1,263 @@
+"Where and how results are written: nothing of the user is replaced, followed or left behind."
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+
+def bytes_of(folder):
+    "Every file and link below a folder, with what is in it."
+    return {str(f.relative_to(folder)): os.readlink(f) if f.is_symlink() else f.read_bytes()
+            for f in sorted(folder.rglob('*')) if f.is_symlink() or f.is_file()}
+
+
+@pytest.fixture
+def model(tmp_path):
+    "A small untrained model: encoding with it takes no time."
+    from celae.models import CELAutoencoderSiLU, save_model
+    return save_model(CELAutoencoderSiLU(865), tmp_path/'net')
+
+
+@pytest.fixture
+def a_run(tmp_path):
+    "The folder of a run that was begun, with files of its own and of the user in the same places."
+    pd, run = pytest.importorskip('pandas'), __import__('celae.run', fromlist=['run'])
+    out = tmp_path/'runs'/'mine'
+    row = dict(path='/m/1.wav', track='1.wav', label='a', split='train', start=0, n_samples=110_250)
+    run.begin_run(run.Settings(), out, pd.DataFrame([row]))
+    for name in ('models', 'audio', 'metrics', 'figures', ''):
+        (out/name).mkdir(exist_ok=True)
+        (out/name/'mine.txt').write_text('mine')
+    return out
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capfd):
+    "Starts the command in this process, which has torch loaded: here('encode song.wav') -> exit code, what is on stderr."
+    from celae.cli import main
+    monkeypatch.chdir(tmp_path)
+    def run(command):
+        monkeypatch.setattr(sys, 'argv', ['celae', *command.split()])
+        with pytest.raises(SystemExit) as end: main()
+        code, said = end.value.code, capfd.readouterr().err
+        return (1, f'{said}{code}\n') if isinstance(code, str) else (code or 0, said)
+    return run
+
+
+# 4: runs
+FORMS = {'absolute': lambda out: out, 'dot': lambda out: Path('.'), 'relative': lambda out: Path('..')/out.name,
+         'link': lambda out: out.parent/'link'}
+
+@pytest.mark.parametrize('form', FORMS)
+def test_a_replaced_run_keeps_itself_and_what_is_not_its_own(a_run, form, monkeypatch):
+    from celae.run import Settings, begin_run, delete_run, open_run, read_clips
+    (a_run.parent/'link').symlink_to(a_run)
+    monkeypatch.chdir(a_run)
+    out, table = FORMS[form](a_run), read_clips(a_run)
+    open_run(out, Settings(), overwrite=True)
+    old = begin_run(Settings(seed=1), out, table, overwrite=True)
+    delete_run(old)
+    assert json.loads((a_run/'settings.json').read_text())['seed'] == 1 and os.path.samefile('.', a_run)
+    assert sorted(n for n, b in bytes_of(a_run).items() if b == b'mine') == sorted(
+        ['mine.txt', *(f'{name}/mine.txt' for name in ('models', 'audio', 'metrics', 'figures'))])
+
+
+def test_a_list_of_files_cannot_name_what_is_outside(a_run):
+    from celae.run import delete_run
+    (outside := a_run.parent/'precious').write_text('mine')
+    (a_run/'to').symlink_to(a_run.parent), (a_run/'audio'/'link.mp3').symlink_to(outside)
+    names = ['../precious', str(outside), 'to/precious', 'audio/link.mp3', 'audio', 7, 'a\0b']
+    (a_run/'files.json').write_text(json.dumps(names))
+    delete_run(a_run)
+    assert outside.read_text() == 'mine' and (a_run/'audio'/'link.mp3').is_symlink()
+
+
+@pytest.mark.slow
+def test_run_in_its_own_folder(celae, tmp_path):
+    for i in range(12):
+        t = np.arange(11 * 22_050) / 22_050
+        (tmp_path/'music'/'ab'[i % 2]).mkdir(parents=True, exist_ok=True)
+        sf.write(tmp_path/'music'/'ab'[i % 2]/f'{i}.wav', .3 * np.sin(200 * (i + 1) * t), 22_050)
+    run = lambda *more, cwd: celae('run', tmp_path/'music', '--quick', '--cache', tmp_path/'cache', *more, cwd=cwd, timeout=900)
+    assert run('--out', 'mine', cwd=tmp_path).returncode == 0
+    (tmp_path/'mine'/'models'/'notes.txt').write_text('mine')
+    assert run('--out', '.', '--overwrite', cwd=tmp_path/'mine').returncode == 0
+    left = {f.name for f in (tmp_path/'mine').iterdir()}
+    assert {'report.html', 'settings.json', 'models', 'audio'} <= left and not any('old' in name for name in left)
+    assert (tmp_path/'mine'/'models'/'notes.txt').read_text() == 'mine'
+
+
+# 5: the writer
+def test_what_is_unfinished_cannot_be_foreseen_or_entered(tmp_path):
+    from celae.files import atomic_write
+    names = set()
+    for _ in range(3):
+        with atomic_write(tmp_path/'song.wav') as part:
+            part.write_bytes(b'x')
+            names.add(part.parent.name)
+            assert part.parent.parent == tmp_path and part.parent.stat().st_mode & 0o777 == 0o700
+            assert str(os.getpid()) + '-song' not in str(part)
+    assert len(names) == 3 and os.listdir(tmp_path) == ['song.wav']
+    mask = os.umask(0)
+    os.umask(mask)
+    assert (tmp_path/'song.wav').stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_models_have_the_mode_of_other_files(model):
+    assert len({f.stat().st_mode & 0o777 for f in model.iterdir()}) == 1      # safetensors writes 600
+
+
+@pytest.mark.parametrize('planted', ['file', 'link', 'dangling'])
+def test_what_appears_during_the_work_is_not_replaced(tmp_path, planted):
+    from celae.files import atomic_write, output_path
+    (precious := tmp_path/'precious').write_bytes(b'precious')
+    out = output_path(tmp_path/'song.wav')
+    with pytest.raises(ValueError), atomic_write(out) as part:
+        part.write_bytes(b'new')
+        if planted == 'file': out.write_bytes(b'theirs')
+        else: out.symlink_to(precious if planted == 'link' else tmp_path/'nowhere')
+    assert precious.read_bytes() == b'precious' and not (tmp_path/'nowhere').exists()
+    assert out.is_symlink() or out.read_bytes() == b'theirs'
+
+
+def test_links_to_one_folder_and_disks_that_ignore_case(tmp_path, monkeypatch, caplog):
+    from celae import cli
+    (tmp_path/'a').mkdir(), (tmp_path/'b').symlink_to('a')
+    for name in ('a/x.wav', 'a/X.wav', 'a/y.wav'): (tmp_path/name).write_bytes(b'x')
+    def results(*names, **how):
+        plan = cli.plan_files([tmp_path/name for name in names], None, None, '.celae', **how)
+        return [str(path.relative_to(tmp_path)) for path in plan.values()]
+    assert results('a/x.wav', 'b/x.wav', 'a/y.wav') == ['a/x.celae', 'a/y.celae'] and 'left out' in caplog.text
+    assert results('a/x.wav', 'a/X.wav') == ['a/x.celae', 'a/X.celae']
+    monkeypatch.setattr(cli, '_ignores_case', lambda folder: True)
+    assert results('a/x.wav', 'a/X.wav', 'a/y.wav') == ['a/x.celae', 'a/y.celae']
+
+
+# 6: every file of every command
+COMMANDS = dict(encode='encode song.wav -o out.celae --model net', encode_many='encode song.wav other.wav -o new --model net',
+                decode='decode in.celae -o out.wav --model net', edit='edit song.wav --gain 1.2 -o deep/out.flac',
+                generate='generate --style folk --seconds 2 -o out.ogg', train='train music --model silu --latent-size 865 '
+                '--steps 1 --out model --cache cache')
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_a_second_time_is_refused(here, tmp_path, song, model, name):
+    (tmp_path/'other.wav').write_bytes(song.read_bytes())
+    if name == 'train':
+        t = np.arange(16 * 22_050)
+        (tmp_path/'music').mkdir()
+        for i in range(6): sf.write(tmp_path/'music'/f'{i}.wav', .3 * np.sin(t * .1 * (i + 1)), 22_050)
+    if name == 'decode': assert here('encode song.wav -o in.celae --model net')[0] == 0
+    code, said = here(COMMANDS[name])
+    assert code == 0, said
+    before = bytes_of(tmp_path)
+    assert not any('.celae-' in f for f in before)
+    code, said = here(COMMANDS[name])
+    assert code == 1 and 'exists already' in said and said.count('\n') == 1, said
+    assert bytes_of(tmp_path) == before
+
+
+@pytest.mark.parametrize('command, files', [
+    ('export -o DIR', 'encoder.onnx roll_encoder.onnx roll_decoder.onnx residual.onnx'),
+    ('train music --out DIR', 'model.safetensors config.json README.md history.csv train.json checkpoint.pt'),
+    ('run --out DIR', 'settings.json report.html music/a.wav')])
+def test_each_file_alone_is_refused_before_the_work(celae, tmp_path, command, files):
+    for i, file in enumerate(files.split()):
+        (mine := tmp_path/f'{i}'/file).parent.mkdir(parents=True)
+        mine.write_text('mine')
+        done = celae(*command.replace('DIR', str(i)).split())
+        assert (done.returncode, mine.read_text(), done.stderr.count('\n')) == (1, 'mine', 1), done.stderr
+
+
+def test_export_writes_what_is_checked():
+    from celae.autoencoder import load_model, onnx_inputs
+    from celae.files import ONNX_FILES
+    assert {f'{name}.onnx' for name in onnx_inputs(load_model('autoencoder'))} == {*ONNX_FILES}
+
+
+# 20: names and options
+def test_what_cannot_work_is_told_before_torch_is_loaded(tmp_path):
+    (tmp_path/'f').write_text('mine'), (tmp_path/'music').mkdir()
+    code = ('import sys; sys.argv[0] = "celae"\nfrom celae.cli import main\ntry: main()\n'
+            'finally: print("LOADED" if "torch" in sys.modules else "", file=sys.stderr)')
+    for command in ('train music --out f', 'train music --from nothing', 'run music --out f', 'run --out .',
+                    'run --out . --overwrite', 'export -o f', 'export -o g --model nothing', 'encode f --model nothing',
+                    'generate -o g.wav --prior nothing', 'edit f -o f/x.wav', 'edit f -o x.wav/'):
+        done = subprocess.run([sys.executable, '-c', code, *command.split()], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 1 and 'LOADED' not in done.stderr and 'Traceback' not in done.stderr, (command, done.stderr)
+
+
+def test_home_and_folders_in_options(celae, tmp_path, song, model):
+    done = celae('encode', song, '--model', model, '--out=~/new/x.celae', HOME=tmp_path/'home')
+    assert done.returncode == 0 and (tmp_path/'home'/'new'/'x.celae').exists(), done.stderr
+    done = celae('encode', song, '--model', model, '--out', 'a.b/')
+    assert done.returncode == 0 and (tmp_path/'a.b'/'song.celae').exists(), done.stderr
+
+
+def test_no_control_character_reaches_the_terminal(celae, tmp_path, song, model):
+    (odd := tmp_path/'red\x1b[31m\x07\rx.wav').write_bytes(song.read_bytes())
+    for args in (('encode', odd, '--model', model), ('encode', odd, '--model', model), ('edit', f'{odd}x', '-o', odd),
+                 ('decode', odd.with_suffix('.celae'), '--model', model, '-o', tmp_path/'\x1b[2J.wav'),
+                 ('encode', odd, f'--\x1b[31m{odd}'), ('--debug', 'encode', odd, '--model', tmp_path/'\x1b[5m')):
+        done = celae(*args)
+        assert not {*done.stdout, *done.stderr} & {'\x1b', '\x07', '\r'}, (done.stdout, done.stderr)
+    assert odd.with_suffix('.celae').exists()
+
+
+def test_names_without_a_utf8_locale(celae, tmp_path, song, model):
+    names = ['été.wav', 'plain.wav', '音楽.wav', 'e\u0301.wav']
+    (tmp_path/'music').mkdir()
+    for name in names: (tmp_path/'music'/name).write_bytes(song.read_bytes())
+    done = celae('encode', 'music', '-o', 'out', '--model', model,
+                 LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0', PYTHONIOENCODING='ascii')
+    assert done.returncode == 0 and 'left out' not in done.stderr, done.stderr
+    assert {f.name for f in (tmp_path/'out').iterdir()} == {name.replace('.wav', '.celae') for name in names}
+
+
+# 21: signals, what was killed, homes
+def begin_to_encode(tmp_path, model):
+    "Start a command that decodes for long, and wait until it writes."
+    sf.write(tmp_path/'long.wav', np.random.default_rng(0).uniform(-.1, .1, 22_050 * 1200), 22_050)
+    code = ('from celae import cli, streams\nimport time\nwrite = streams.save\n'
+            'streams.save = lambda *args: (print("writing", flush=True), time.sleep(60), write(*args))[2]\ncli.main()')
+    sf.write(tmp_path/'long.wav', np.zeros(22_050 * 6) + .1, 22_050)
+    args = ['encode', str(tmp_path/'long.wav'), '-o', str(tmp_path/'out'/'x.celae'), '--model', str(model)]
+    process = subprocess.Popen([sys.executable, '-c', code, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    assert any(f.name.startswith('.') for f in (tmp_path/'out').iterdir())
+    return process
+
+
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGHUP', 'SIGINT'])
+def test_signals_clean_up(tmp_path, model, name):
+    process, number = begin_to_encode(tmp_path, model), getattr(signal, name)
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + number and 'interrupted' in said and 'Traceback' not in said, said
+    assert os.listdir(tmp_path/'out') == []
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(celae, tmp_path, song, model):
+    process = begin_to_encode(tmp_path, model)
+    process.kill()
+    process.communicate()
+    left = [f.name for f in (tmp_path/'out').iterdir()]
+    theirs = ['.celae-notes', '.celae-00000000-1-abcdefgh', '.1-song.wav']
+    for name in theirs: (tmp_path/'out'/name).mkdir()
+    assert len(left) == 1 and celae('encode', song, '-o', 'out/y.celae', '--model', model).returncode == 0
+    assert sorted(os.listdir(tmp_path/'out')) == sorted([*theirs, 'y.celae'])
+
+
+def test_without_a_home(celae, tmp_path, song, model):
+    env = dict(HOME='/proc/no-home', XDG_CACHE_HOME='', XDG_CONFIG_HOME='')
+    assert celae('encode', song, '--model', model, **env).returncode == 0
+    done = celae('prepare', tmp_path, **env)
+    assert done.returncode == 1 and '--cache' in done.stderr and done.stderr.count('\n') == 1, done.stderr
+    code = 'import os, sys; sys.argv = ["celae", "--version"]\nfrom celae import cli\nwith cli._without_home() as f: print(os.environ["NUMBA_CACHE_DIR"] == f)'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=os.environ | env)
+    assert done.stdout.strip() == 'True', done.stderr
