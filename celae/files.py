@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['log', 'AUDIO_TYPES', 'OTHER_TYPES', 'AUDIO_OUT', 'MODEL_FILES', 'ONNX_FILES', 'RUN_LIST', 'RATES', 'MP3_RATES',
            'TAGS', 'AudioError', 'shown', 'match_name', 'input_path', 'private_folder', 'follow_no_link',
-           'foreign_sound', 'ffmpeg_sound', 'output_path', 'watch_writes', 'move_into_place', 'atomic_write',
-           'output_files', 'training_folder', 'is_run', 'run_folder', 'check_ending', 'check_rate', 'file_rate',
-           'SoundFormat', 'picture_type', 'clean_tags', 'read_tags', 'write_tags', 'format_to_json', 'format_from_json']
+           'foreign_sound', 'output_path', 'watch_writes', 'move_into_place', 'atomic_write', 'output_files',
+           'training_folder', 'is_run', 'run_folder', 'check_ending', 'check_rate', 'file_rate', 'SoundFormat',
+           'picture_type', 'clean_tags', 'read_tags', 'write_tags', 'format_to_json', 'format_from_json']
 
 # %% ../nbs/00e_files.ipynb #07ff981f
 import base64, binascii, hashlib, json, logging, os, platform, re, shutil, tempfile, threading, time
@@ -67,58 +67,7 @@ def input_path(
     if n_bytes == 0: raise AudioError(f'{name}: the file is empty')
     return path
 
-# %% ../nbs/00e_files.ipynb #1323298c
-_CONTAINERS = ('aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,matroska,mov,mp3,mpc,mpc8,mpeg,'
-               'mpegts,ogg,rm,tak,tta,w64,wav,wv')
-_GUARDED = dict(protocol_whitelist='none', format_whitelist=_CONTAINERS)
-_MOST_SECS, _MOST_BYTES = 900, 4 << 30     # of work and of disk, for one file
-
-def _sound_frames(box, name):
-    "Decode the first sound of an open container; what is damaged is left out."
-    import av
-    n_good, n_bad, end = 0, 0, time.monotonic() + _MOST_SECS
-    for packet in box.demux(box.streams.audio[0]):
-        if time.monotonic() > end: raise AudioError(f'{name}: takes longer than {_MOST_SECS} s to decode')
-        try: frames = packet.decode()
-        except av.FFmpegError: n_bad += 1
-        else:
-            n_good += len(frames)
-            yield from frames
-    if n_good and n_bad: log.warning('%s: damaged; %d packets of it are left out', name, n_bad)
-
-def _stored_as(codec, frame):
-    "Format and encoding of the temporary file, and the samples that it is given."
-    if frame.format.name in ('u8', 'u8p', 's16', 's16p'): return 'FLAC', 'PCM_16', 's16'
-    exact = codec.lossless and frame.format.name.startswith(('flt', 'dbl'))      # may be beyond full scale
-    if exact or frame.rate > 655_350 or frame.layout.nb_channels > 8: return 'W64', 'FLOAT', 'flt'
-    return 'FLAC', 'PCM_24', 's32'
-
 # %% ../nbs/00e_files.ipynb #20bf018b
-def _store_sound(path, out):
-    "Decode a file into another."
-    import av
-    import soundfile as sf
-    name, f, convert = shown(path), None, {}
-    try:
-        with open(path, 'rb') as raw, av.open(raw, options=_GUARDED, metadata_errors='replace') as box:
-            if not box.streams.audio: raise AudioError(f'{name}: cannot be read as audio (no sound in it)')
-            for frame in _sound_frames(box, name):
-                if f is None:
-                    kind, encoding, samples = _stored_as(box.streams.audio[0].codec_context.codec, frame)
-                    to, n = dict(format=samples, layout=frame.layout, rate=frame.rate), frame.layout.nb_channels
-                    f = sf.SoundFile(out, 'w', frame.rate, n, encoding, format=kind)
-                key = frame.format.name, frame.layout.name, frame.rate       # these may change on the way
-                if key not in convert: convert[key] = av.AudioResampler(**to)
-                for part in convert[key].resample(frame): f.write(part.to_ndarray().reshape(-1, n))
-                if os.path.getsize(out) > _MOST_BYTES:
-                    log.warning('%s: too long; only its first %d s are read', name, f.frames / f.samplerate)
-                    break
-    except av.FFmpegError as e:
-        if f is None: raise AudioError(f'{name}: cannot be read as audio ({e.strerror})') from None
-        log.warning('%s: damaged; it is read up to %.1f s (%s)', name, f.frames / f.samplerate, e.strerror)
-    finally:
-        if f: f.close()
-    if f is None: raise AudioError(f'{name}: cannot be read as audio (no sound in it)')
 _LEFT, _LEFT_SECS = re.compile(r'\.celae-([0-9a-f]{8})-([0-9]{1,9})-[a-z0-9_]{8}'), 86_400
 
 @cache
@@ -165,6 +114,59 @@ def follow_no_link(
     "Open a file that is written over several calls: the `opener` of `open`."
     return os.open(path, flags | getattr(os, 'O_NOFOLLOW', 0), 0o666)
 
+# %% ../nbs/00e_files.ipynb #1323298c
+_CONTAINERS = ('aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,matroska,mov,mp3,mpc,mpc8,mpeg,'
+               'mpegts,ogg,rm,tak,tta,w64,wav,wv')
+_GUARDED = dict(protocol_whitelist='none', format_whitelist=_CONTAINERS)
+_MOST_SECS, _MOST_BYTES = 900, 4 << 30     # of work and of disk, for one file
+
+def _sound_frames(box, name):
+    "Decode the first sound of an open container; what is damaged is left out."
+    import av
+    n_good, n_bad, end = 0, 0, time.monotonic() + _MOST_SECS
+    for packet in box.demux(box.streams.audio[0]):
+        if time.monotonic() > end: raise AudioError(f'{name}: takes longer than {_MOST_SECS} s to decode')
+        try: frames = packet.decode()
+        except av.FFmpegError: n_bad += 1
+        else:
+            n_good += len(frames)
+            yield from frames
+    if n_good and n_bad: log.warning('%s: damaged; %d packets of it are left out', name, n_bad)
+
+def _stored_as(codec, frame):
+    "Format and encoding of the temporary file, and the samples that it is given."
+    if frame.format.name in ('u8', 'u8p', 's16', 's16p'): return 'FLAC', 'PCM_16', 's16'
+    exact = codec.lossless and frame.format.name.startswith(('flt', 'dbl'))      # may be beyond full scale
+    if exact or frame.rate > 655_350 or frame.layout.nb_channels > 8: return 'W64', 'FLOAT', 'flt'
+    return 'FLAC', 'PCM_24', 's32'
+
+# %% ../nbs/00e_files.ipynb #5d1e0a47
+def _store_sound(path, out):
+    "Decode a file into another."
+    import av
+    import soundfile as sf
+    name, f, convert = shown(path), None, {}
+    try:
+        with open(path, 'rb') as raw, av.open(raw, options=_GUARDED, metadata_errors='replace') as box:
+            if not box.streams.audio: raise AudioError(f'{name}: cannot be read as audio (no sound in it)')
+            for frame in _sound_frames(box, name):
+                if f is None:
+                    kind, encoding, samples = _stored_as(box.streams.audio[0].codec_context.codec, frame)
+                    to, n = dict(format=samples, layout=frame.layout, rate=frame.rate), frame.layout.nb_channels
+                    f = sf.SoundFile(out, 'w', frame.rate, n, encoding, format=kind)
+                key = frame.format.name, frame.layout.name, frame.rate       # these may change on the way
+                if key not in convert: convert[key] = av.AudioResampler(**to)
+                for part in convert[key].resample(frame): f.write(part.to_ndarray().reshape(-1, n))
+                if os.path.getsize(out) > _MOST_BYTES:
+                    log.warning('%s: too long; only its first %d s are read', name, f.frames / f.samplerate)
+                    break
+    except av.FFmpegError as e:
+        if f is None: raise AudioError(f'{name}: cannot be read as audio ({e.strerror})') from None
+        log.warning('%s: damaged; it is read up to %.1f s (%s)', name, f.frames / f.samplerate, e.strerror)
+    finally:
+        if f: f.close()
+    if f is None: raise AudioError(f'{name}: cannot be read as audio (no sound in it)')
+
 # %% ../nbs/00e_files.ipynb #dedbadcd
 _decoded, _decoding, _N_DECODED = {}, threading.Lock(), 8
 
@@ -179,36 +181,11 @@ def foreign_sound(
     "Decode a file by FFmpeg, or raise an `AudioError` of one line."
     with _decoding:
         if (key := _stamped(path)) not in _decoded:
-            folder = tempfile.TemporaryDirectory(prefix='celae-', ignore_cleanup_errors=True)
+            folder = private_folder()
             _store_sound(path, Path(folder.name)/'sound')
             _decoded[key] = folder
             while len(_decoded) > _N_DECODED: _decoded.pop(next(iter(_decoded))).cleanup()
         return Path(_decoded[key].name)/'sound'
-
-# %% ../nbs/00e_files.ipynb #7ae169d4
-def _stamped(path):
-    try: about = os.stat(path)
-    except OSError as e: raise AudioError(f'{shown(path)}: cannot be read ({e.strerror})') from None
-    return str(path), about.st_size, about.st_mtime_ns, about.st_ino
-
-def _forget(folder):
-    try: folder.cleanup()
-    except OSError: pass         # open elsewhere, on Windows
-
-def ffmpeg_sound(
-    path: str | Path,   # file that libsndfile cannot read
-) -> Path:              # a temporary FLAC file, which is there for some time
-    "Decode a file by ffmpeg, or raise an `AudioError` of one line."
-    with _decoding:
-        if (key := _stamped(path)) in _decoded: return Path(_decoded[key].name)/'sound.flac'
-        folder = private_folder()
-        reason = _run_ffmpeg(path, Path(folder.name)/'sound.flac')
-        if reason:
-            _forget(folder)
-            raise AudioError(f'{shown(path)}: ffmpeg cannot read it ({reason})')
-        _decoded[key] = folder
-        while len(_decoded) > _N_DECODED: _forget(_decoded.pop(next(iter(_decoded))))
-        return Path(folder.name)/'sound.flac'
 
 # %% ../nbs/00e_files.ipynb #6cc2847c
 AUDIO_OUT = ('.wav', '.flac', '.ogg', '.opus', '.mp3')  # endings that can be written
