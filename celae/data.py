@@ -6,8 +6,8 @@
 __all__ = ['SR', 'CLIP_SAMPLES', 'SILENCE_DB', 'GTZAN_LABELS', 'open_audio', 'read_audio', 'read_blocks', 'sound_format',
            'write_blocks', 'write_audio', 'Air', 'as_numpy', 'safe_level', 'loudness', 'limit_peaks', 'set_loudness',
            'progress', 'is_run', 'find_audio', 'list_clips', 'LeakError', 'check_splits', 'split_clips', 'gtzan_root',
-           'split_gtzan', 'split_listed', 'join_factors', 'clip_table', 'table_hash', 'cache_folder', 'cache_files',
-           'Clips', 'join_clips', 'load_clips', 'ClipDataset']
+           'split_gtzan', 'split_listed', 'join_factors', 'clip_table', 'table_hash', 'sound_hash', 'cache_folder',
+           'cache_files', 'Clips', 'join_clips', 'load_clips', 'ClipDataset']
 
 # %% ../nbs/00_data.ipynb #899da18c
 import hashlib, io, json, mmap, os, re, shutil, struct, time, zlib
@@ -26,6 +26,8 @@ import torch
 from .files import (AUDIO_OUT, AUDIO_TYPES, MP3_RATES, OTHER_TYPES, RATES, AudioError, SoundFormat,
                          atomic_write, check_ending, check_rate, ffmpeg_sound, file_rate, has_ffmpeg,
                          input_path, output_path, read_tags, write_tags)
+from .files import (MAX_BLOCK, MAX_CHANNELS, MAX_RATE, content_stamp, file_stamp, most_secs,
+                         read_table)
 from .files import log, shown as _shown
 
 # %% ../nbs/00_data.ipynb #49399ae7
@@ -269,9 +271,8 @@ _MAX_SCAN = 1 << 30    # bytes; the header of a larger file is trusted
 
 def _stamp(path):
     "Values that change when a file does."
-    try: stat = os.stat(path)
+    try: return file_stamp(path)
     except OSError: raise AudioError(f'{_shown(path)}: no such file any more') from None
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 @lru_cache(4096)
 def _links(path, *stamp):
@@ -335,10 +336,10 @@ def _opened(path):
 
 def _impossible(f, n_bytes):
     "What the header of an open file claims that cannot be true; empty: nothing."
-    if not 1000 <= f.samplerate <= 1e7: return f'{f.samplerate} samples per second'
-    if f.channels > 64: return f'{f.channels} channels'
-    if f.frames <= 5000 * n_bytes: return ''                        # silence takes more
-    return f'{f.frames / f.samplerate / 3600:,.0f} hours in {n_bytes:,} bytes'
+    if not 1000 <= f.samplerate <= MAX_RATE: return f'{f.samplerate} samples per second'
+    if f.channels > MAX_CHANNELS: return f'{f.channels} channels'
+    if f.frames / f.samplerate <= most_secs(n_bytes): return ''
+    return f'{f.frames / f.samplerate / 3600:,.1f} hours in {n_bytes:,} bytes'
 
 def _unreadable(path, error):
     "The `AudioError` for an error of libsndfile or of the system."
@@ -360,7 +361,7 @@ def open_audio(
         readable = ffmpeg_sound(path) if foreign else path
         f = _opened(readable)
         guessed = f.format == 'RAW'                                              # a guess by the ending
-        claim = _impossible(f, readable.stat().st_size)
+        claim = _impossible(f, path.stat().st_size)
         if not guessed and not claim: return f
         f.close()
         if guessed: raise sf.LibsndfileError(1, prefix='')
@@ -443,6 +444,7 @@ def read_blocks(
     "Read a file block by block, at the rate asked for, in memory that does not grow with its length."
     with open_audio(path) as f:
         n_channels, n_read, last = f.channels if stereo else 1, round(secs * f.samplerate), False
+        n_read = min(n_read, MAX_BLOCK // f.channels)
         same = f.samplerate == sr
         resampler = None if same else soxr.ResampleStream(f.samplerate, sr, n_channels, 'float32')
         while not last:
@@ -493,25 +495,32 @@ def _tag(part, path, tags):
     except OSError: raise
     except Exception as e: log.warning('%s: without tags (%s)', _shown(path), e)
 
+_WAV_BYTES = 2**32 - 2**26   # of sound in a plain WAV, which counts them in 32 bits and has tags beside it
+
 def write_blocks(
     path: str | Path,  # file to write; its ending decides: .wav (16 bit), .flac, .ogg, .opus, .mp3
     blocks,            # sounds (c, t) in [-1, 1], one after the other; anything beyond is clipped
     sr: int = SR,      # their rate in Hz
     rate: int | None = None,  # rate of the file in Hz; None: that of the sounds; opus always has 48 kHz
     like: SoundFormat | None = None,   # channels and tags of the file, and its rate if there is no `rate`
+    secs: float = 0.,  # their length, if it is known: a WAV of more than 4 GB becomes an RF64
 ) -> Path:             # the file written
     "Write sound to a file, block by block."
     path, blocks = Path(path), iter(blocks)
-    fmt, subtype = _KINDS[check_ending(path)]
+    ending = check_ending(path)
+    fmt, subtype = _KINDS[ending]
     rate = (like.rate if like else check_rate(path, sr)) if rate is None else rate
     rate, first = file_rate(path, rate), next(blocks, None)
     if first is None: raise AudioError(f'{path}: not written; there is no sound')
     n_channels = like.channels if like else len(first)
+    most = _WAV_BYTES // (2 * n_channels) if fmt == 'WAV' else np.inf
+    if secs * rate > most: fmt, most = 'RF64', np.inf
     try:
         with atomic_write(path) as part:
             with sf.SoundFile(part, 'w', rate, n_channels, subtype, format=fmt) as f:
-                if like and fmt == 'WAV': _write_info(f, like.tags)
+                if like and ending == '.wav': _write_info(f, like.tags)
                 for wav in _frames(path, chain([first], blocks), n_channels, sr, rate):
+                    if (most := most - len(wav)) < 0: raise AudioError(f'{path}: too long for WAV; write .flac')
                     for i in range(0, len(wav), rate):        # all at once would overflow libsndfile's Vorbis
                         f.write(wav[i:i + rate].clip(-1, 1))
             if like: _tag(part, path, like.tags)
@@ -528,7 +537,7 @@ def write_audio(
     like: SoundFormat | None = None,   # rate, channels and tags of the file; None: those of the sound
 ) -> Path:             # the file written
     "Write sound to a file."
-    return write_blocks(path, [np.atleast_2d(wav)], sr, like=like)
+    return write_blocks(path, [np.atleast_2d(wav)], sr, like=like, secs=np.shape(wav)[-1] / sr)
 
 # %% ../nbs/00_data.ipynb #65984efe
 def _pairs(a, b):
@@ -851,6 +860,19 @@ def table_hash(
     rows = clips[['track', 'label', 'start', 'n_samples', 'split']].astype(str).to_numpy().tolist()
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:12]
 
+# %% ../nbs/00_data.ipynb #ed9f2d17
+def _content(path):
+    try: return content_stamp(path)
+    except OSError: return None      # it is gone, which is said where it is decoded
+
+def sound_hash(
+    clips: pd.DataFrame,  # table of clips
+) -> str:                 # twelve hexadecimal digits
+    "Hash what the files of a table hold, wherever they are and whatever their dates."
+    files = clips[['track', 'path']].drop_duplicates().to_numpy().tolist()
+    text = json.dumps(sorted((str(track), _content(path)) for track, path in files))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
 # %% ../nbs/00_data.ipynb #a2e6779e
 def cache_folder() -> Path:  # such as ~/.cache/celae
     "The folder for files that can be made again."
@@ -869,12 +891,9 @@ def cache_files(
 # %% ../nbs/00_data.ipynb #43a15b53
 def _fingerprint(clips):
     "Twelve digits that change with the table, the format or any of the files."
-    def stat(path):
-        try: return (s := os.stat(path)).st_size, s.st_mtime_ns
-        except OSError: return None  # it is gone, which is said where it is decoded
-    stats = {path: stat(path) for path in clips.path.unique()}
+    stats = {path: _content(path) and [*file_stamp(path)[:3], _content(path)] for path in clips.path.unique()}
     rows = clips[['path', 'start', 'n_samples']].to_numpy().tolist()
-    text = json.dumps(['v4', SR, CLIP_SAMPLES, rows, stats], default=str)
+    text = json.dumps(['v5', SR, CLIP_SAMPLES, rows, stats], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 def _reserve(path, shape):
@@ -894,6 +913,13 @@ def _open_clips(path, n_clips):
     try: wavs = np.load(path, mmap_mode='r')
     except (OSError, ValueError, EOFError): return None
     return wavs if (wavs.shape, wavs.dtype) == ((n_clips, CLIP_SAMPLES), np.int16) else None
+
+_CHECKED = 1 << 31        # bytes of decoded clips whose checksums are looked at
+
+def _is_whole(wavs, sums):
+    "Do rows of decoded clips have the checksums that they had? Of a large cache some are looked at."
+    step = 1 + len(sums) * 2 * CLIP_SAMPLES // _CHECKED
+    return all(zlib.crc32(wavs[row]) == crc for row, crc in sums[::step])
 
 # %% ../nbs/00_data.ipynb #2cd5c9d0
 def _runs(clips):
@@ -918,7 +944,7 @@ def _sounds(clips):
         yield from zip(run.itertuples(), wavs)
 
 def _decode_track(clips, out):
-    "Decode the clips of a track into rows of `out`: the rows that hold sound, and why others are left out."
+    "Decode the clips of a track into `out`: rows that hold sound, their checksums, and why others do not."
     good, name = [], _shown(clips.path.iloc[0])
     try:
         for clip, wav in _sounds(clips):
@@ -926,8 +952,8 @@ def _decode_track(clips, out):
                 at = f'{clip.start / SR:.0f} s'
                 return good, f'{name}: left out from {at} on; the file ends before its header says'
             if _rms(wav) < 10**(SILENCE_DB / 20): continue
-            out[clip.Index, :len(wav)] = np.round(wav * 32767)
-            good.append(clip.Index)
+            out[clip.Index, :len(wav)], out[clip.Index, len(wav):] = np.round(wav * 32767), 0
+            good.append([int(clip.Index), zlib.crc32(out[clip.Index])])
     except AudioError as e: return good, str(e)
     return good, '' if good else f'{name}: left out; it is silent'
 
@@ -937,14 +963,15 @@ def _journal_line(text, tracks):
     try: track, good, reason = line = json.loads(text)
     except (ValueError, TypeError, RecursionError): return None
     rows = set(tracks[track].index) if isinstance(track, str) and track in tracks else set()
-    fits = rows and isinstance(good, list) and isinstance(reason, str)
-    return line if fits and all(type(row) is int and row in rows for row in good) else None
+    if not (rows and isinstance(good, list) and isinstance(reason, str) and (good or reason)): return None
+    fits = all(isinstance(x, list) and list(map(type, x)) == [int, int] and x[0] in rows for x in good)
+    return line if fits else None
 
-def _read_journal(path, tracks):
-    "The lines of a journal, one for each of the tracks that it knows."
-    text = path.read_text(errors='replace') if path.exists() else ''
+def _read_journal(path, tracks, wavs):
+    "The lines of a journal that agree with the decoded clips, one for each of the tracks that it knows."
+    text = path.read_text(errors='replace') if path.is_file() else ''
     lines = [_journal_line(line, tracks) for line in text.splitlines()]
-    return list({line[0]: line for line in lines if line}.values())
+    return list({line[0]: line for line in lines if line and _is_whole(wavs, line[1])}.values())
 
 def _text(lines): return ''.join(json.dumps(line, default=int) + '\n' for line in lines)
 
@@ -968,7 +995,7 @@ def _decode_all(clips, part, journal, workers):
         _reserve(part, (len(clips), CLIP_SAMPLES))
         _write_journal(journal, [])
     out, tracks = np.load(part, mmap_mode='r+'), dict(list(clips.groupby('track')))
-    lines, new, saved = _read_journal(journal, tracks), [], time.monotonic()
+    lines, new, saved = _read_journal(journal, tracks, out), [], time.monotonic()
     _write_journal(journal, lines)                            # without damaged lines
     left = sorted(set(tracks) - {line[0] for line in lines})
     with ThreadPoolExecutor(workers) as pool:
@@ -990,16 +1017,18 @@ def _decode_all(clips, part, journal, workers):
 def _cached(stem, clips):
     "Rows that hold sound and all decoded clips, if both files are complete; otherwise None."
     wavs = _open_clips(stem.with_suffix('.npy'), len(clips))
-    try: table = pd.read_parquet(stem.with_suffix('.parquet'), columns=['start', 'left_out'])
-    except Exception: return None                                 # a damaged table raises all kinds
+    try: table = read_table(stem.with_suffix('.parquet'), ['start', 'left_out', 'crc'])
+    except (OSError, ValueError): return None
     if wavs is None or not np.array_equal(table.start, clips.start): return None
-    return np.flatnonzero(table.left_out == ''), wavs
+    good = np.flatnonzero(table.left_out == '')
+    return (good, wavs) if _is_whole(wavs, [*zip(good, table.crc[good])]) else None
 
 def _cache_table(clips, lines):
     "For each clip, why it is left out; empty: it is not."
     reasons = clips.track.map({track: reason or 'silent' for track, _, reason in lines})
-    table = clips[['path', 'track', 'start', 'n_samples']].assign(left_out=reasons)
-    table.loc[[row for _, good, _ in lines for row in good], 'left_out'] = ''
+    table = clips[['path', 'track', 'start', 'n_samples']].assign(left_out=reasons, crc=0)
+    sums = dict(pair for _, good, _ in lines for pair in good)
+    table.loc[list(sums), 'left_out'], table.loc[list(sums), 'crc'] = '', list(sums.values())
     return table
 
 def _fill_cache(stem, clips, workers):
@@ -1007,7 +1036,8 @@ def _fill_cache(stem, clips, workers):
     wavs_file, table_file, part, journal = map(stem.with_suffix, ('.npy', '.parquet', '.part', '.journal'))
     table_file.unlink(missing_ok=True)                            # it is missing or damaged
     tracks = dict(list(clips.groupby('track')))
-    lines = sorted(_read_journal(journal, tracks)) if _open_clips(wavs_file, len(clips)) is not None else []
+    wavs = _open_clips(wavs_file, len(clips))
+    lines = [] if wavs is None else sorted(_read_journal(journal, tracks, wavs))
     if len(lines) < len(tracks):
         wavs_file.unlink(missing_ok=True)
         lines = _decode_all(clips, part, journal, workers)
@@ -1026,7 +1056,8 @@ def _cache(clips, folder, workers):
     with FileLock(stem.with_suffix('.lock')):                 # a second process waits, then finds all done
         if _cached(stem, clips) is None: _fill_cache(stem, clips, workers or os.cpu_count())
         stem.with_suffix('.journal').unlink(missing_ok=True)
-        return _cached(stem, clips)
+        if (done := _cached(stem, clips)) is not None: return done
+    raise OSError(f'{stem}.npy: the disk does not give back what was written')
 
 # %% ../nbs/00_data.ipynb #8f09cdb4
 @dataclass(frozen=True)

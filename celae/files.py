@@ -20,7 +20,7 @@ from types import SimpleNamespace
 log = logging.getLogger('celae')   # of the whole package
 
 # %% ../nbs/00e_files.ipynb #6272e430
-FREE_SECS, BYTES_PER_SEC = 60, 40   # any file may hold a minute of sound, and a second for each 40 of its bytes
+FREE_SECS, BYTES_PER_SEC = 60, 40        # of sound: a minute in any file, and a second for each 40 bytes
 MAX_RATE, MAX_CHANNELS = 1_000_000, 64   # of a sound that is read; Hz
 MAX_BLOCK = 1 << 24      # samples of all channels that are read or decoded at once
 MAX_TAGS = 1 << 26       # bytes that are read or unpacked for the tags of a file
@@ -29,10 +29,10 @@ MAX_JSON = 8_000_000     # bytes of JSON in a file of a run, which in memory are
 MAX_CELLS = 50_000_000   # rows times columns of a table
 
 def most_secs(
-    path: str | Path,   # file with sound, or with a latent of sound
-) -> float:             # seconds
-    "The longest sound that a file of this many bytes may hold."
-    return FREE_SECS + os.stat(path).st_size / BYTES_PER_SEC
+    n_bytes: int,   # of a file with sound, or with a latent of sound
+) -> float:         # seconds
+    "The longest sound that a file of this size may hold."
+    return FREE_SECS + n_bytes / BYTES_PER_SEC
 
 # %% ../nbs/00e_files.ipynb #6b05c443
 def _check_table(about, schema):
@@ -42,9 +42,10 @@ def _check_table(about, schema):
     groups = map(about.row_group, range(about.num_row_groups))
     packed = {group.column(i).compression for group in groups for i in range(group.num_columns)}
     if packed - {'SNAPPY', 'UNCOMPRESSED'}: raise ValueError(f'it is packed by {min(packed)}, not by Snappy')
-    texts = [field.name for field in schema if types.is_string(field.type) or types.is_large_string(field.type)]
-    others = [f for f in schema if f.name not in texts and not types.is_primitive(f.type) and not types.is_null(f.type)]
-    if others: raise ValueError(f'its column {others[0].name!r:.60} holds neither text nor numbers')
+    texts = [each.name for each in schema if types.is_string(each.type) or types.is_large_string(each.type)]
+    for each in schema:
+        if not (each.name in texts or types.is_primitive(each.type) or types.is_null(each.type)):
+            raise ValueError(f'its column {each.name!r:.60} holds neither text nor numbers')
     return texts
 
 def _text_bytes(column):
@@ -145,7 +146,8 @@ def _run_ffmpeg(path, out):
     guarded = ['-nostdin', '-hide_banner', '-v', 'error', '-threads', '1', '-protocol_whitelist', 'file,pipe',
                '-format_whitelist', _CONTAINERS, '-i', f'file:{os.path.abspath(path)}']
     result = ['-map', '0:a:0', '-map_metadata', '-1', '-c:a', 'flac', '-sample_fmt', 's16',
-              '-t', str(most_secs(path) + 1), '-fs', str(_FFMPEG_BYTES), '-f', 'flac', f'file:{out}']
+              '-t', str(1 + most_secs(os.stat(path).st_size)), '-fs', str(_FFMPEG_BYTES),
+              '-f', 'flac', f'file:{out}']
     with open(f'{out}.log', 'w+b') as said:
         try:
             done = subprocess.run([shutil.which('ffmpeg'), *guarded, *result], timeout=_FFMPEG_SECS,
