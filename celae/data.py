@@ -27,7 +27,7 @@ from .files import (AUDIO_OUT, AUDIO_TYPES, MP3_RATES, OTHER_TYPES, RATES, Audio
                          atomic_write, check_ending, check_rate, ffmpeg_sound, file_rate, has_ffmpeg,
                          input_path, output_path, read_tags, write_tags)
 from .files import (MAX_BLOCK, MAX_CHANNELS, MAX_RATE, content_stamp, file_stamp, most_secs,
-                         read_table)
+                         read_csv, read_table)
 from .files import log, shown as _shown
 
 # %% ../nbs/00_data.ipynb #49399ae7
@@ -782,7 +782,7 @@ def _read_csv(path):
     "A table that somebody wrote by hand, or one line that says what is wrong with it."
     try:
         if not os.path.isfile(path): raise OSError('it is not a file')
-        return pd.read_csv(path, encoding='utf-8-sig', dtype=dict(track=str, path=str))
+        return read_csv(path, encoding='utf-8-sig', dtype=dict(track=str, path=str))
     except (OSError, ValueError) as e:
         reason = ' '.join(str(e).split())
         reason = f'{path}: cannot be read as a table, which must be CSV in UTF-8 ({reason})'
@@ -870,7 +870,7 @@ def sound_hash(
 ) -> str:                 # twelve hexadecimal digits
     "Hash what the files of a table hold, wherever they are and whatever their dates."
     files = clips[['track', 'path']].drop_duplicates().to_numpy().tolist()
-    text = json.dumps(sorted((str(track), _content(path)) for track, path in files))
+    text = json.dumps(sorted([str(track), _content(path) or ''] for track, path in files))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 # %% ../nbs/00_data.ipynb #a2e6779e

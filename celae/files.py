@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'FREE_SECS', 'BYTES_PER_SEC', 'MAX_RATE', 'MAX_CHANNELS', 'MAX_BLOCK', 'MAX_TAGS', 'MAX_HEADER', 'MAX_JSON',
            'MAX_CELLS', 'AUDIO_TYPES', 'OTHER_TYPES', 'AUDIO_OUT', 'RATES', 'MP3_RATES', 'TAGS', 'most_secs',
-           'read_table', 'file_stamp', 'content_stamp', 'content_hash', 'AudioError', 'shown', 'input_path',
+           'read_table', 'read_csv', 'file_stamp', 'content_stamp', 'content_hash', 'AudioError', 'shown', 'input_path',
            'has_ffmpeg', 'ffmpeg_sound', 'output_path', 'atomic_write', 'check_ending', 'check_rate', 'file_rate',
            'SoundFormat', 'picture_type', 'clean_tags', 'read_tags', 'write_tags', 'format_to_json', 'format_from_json']
 
@@ -73,6 +73,18 @@ def read_table(
     except (ArrowException, OSError, ValueError, TypeError, LookupError) as e:
         reason = ' '.join(str(e).split())[:200]
         raise ValueError(f'{shown(path)}: cannot be read as a table ({reason})') from None
+
+# %% ../nbs/00e_files.ipynb #56276aff
+def read_csv(
+    path: str | Path,   # CSV
+    **how,              # of `pandas.read_csv`
+):                      # a pandas table
+    "Read a CSV of a stranger, or raise a `ValueError`."
+    import pandas as pd
+    n_columns = len(pd.read_csv(path, **how | dict(nrows=0)).columns)
+    with open(path, 'rb') as f: n_rows = sum(line.count(b'\r') or 1 for line in f)
+    if n_rows * n_columns <= MAX_CELLS: return pd.read_csv(path, **how)
+    raise ValueError(f'{shown(path)}: {n_rows:,} rows of {n_columns:,} columns are too many')
 
 # %% ../nbs/00e_files.ipynb #c9259294
 def file_stamp(
