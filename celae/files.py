@@ -14,7 +14,6 @@ import base64, binascii, hashlib, logging, os, shutil, subprocess, tempfile, thr
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 # %% ../nbs/00e_files.ipynb #1b4127cf
 log = logging.getLogger('celae')   # of the whole package
@@ -23,7 +22,7 @@ log = logging.getLogger('celae')   # of the whole package
 FREE_SECS, BYTES_PER_SEC = 60, 40        # of sound: a minute in any file, and a second for each 40 bytes
 MAX_RATE, MAX_CHANNELS = 1_000_000, 64   # of a sound that is read; Hz
 MAX_BLOCK = 1 << 24      # samples of all channels that are read or decoded at once
-MAX_TAGS = 1 << 26       # bytes that are read or unpacked for the tags of a file
+MAX_TAGS = 1 << 25       # bytes that are read for the tags of a file; half as many are unpacked
 MAX_HEADER = 1_000_000   # bytes of JSON in the header of a latent or a model, and in its settings
 MAX_JSON = 8_000_000     # bytes of JSON in a file of a run, which in memory are some thirty times as many
 MAX_CELLS = 50_000_000   # rows times columns of a table
@@ -391,18 +390,24 @@ class _Bounded:
         if self.left < 0: raise ValueError('too much to read for tags')
         return data
 
-def _unpack(data):
-    "As `zlib.decompress`, but not without end."
-    return zlib.decompressobj().decompress(data, MAX_TAGS)
+class _Unpacker:
+    "Unpacks the frames of a tag as zlib does, but no more than `MAX_TAGS / 2` bytes of all."
+    error = zlib.error
+    def __init__(self): self.left = MAX_TAGS // 2
+    def decompress(self, data):
+        data = zlib.decompressobj().decompress(data, self.left + 1)
+        self.left -= len(data)
+        if self.left < 0: raise ValueError('too much to unpack for tags')
+        return data
 
-@contextmanager
-def _tags_of(path):
+def _file_of(path):
     "A file as mutagen reads it; its tags take no more than `MAX_TAGS`, compressed or not."
     import mutagen
     from mutagen.id3 import _frames
-    own, _frames.zlib = _frames.zlib, SimpleNamespace(decompress=_unpack, error=zlib.error)
+    own, _frames.zlib = _frames.zlib, _Unpacker()
     try:
-        with open(path, 'rb') as f: yield mutagen.File(_Bounded(f))
+        with open(path, 'rb') as f: return mutagen.File(_Bounded(f))
+    except mutagen.MutagenError: return None       # such as RF64, which may have an INFO chunk
     finally: _frames.zlib = own
 
 # %% ../nbs/00e_files.ipynb #85c9017e
@@ -413,7 +418,7 @@ def read_tags(
     try:
         from mutagen.id3 import ID3
         from mutagen.mp4 import MP4Tags
-        with _tags_of(path) as audio: pass
+        audio = _file_of(path)
         if audio is None or not audio.tags: tags = _from_info(path)
         elif isinstance(audio.tags, ID3): tags = _from_id3(audio.tags)
         else: tags = _from_mp4(audio.tags) if isinstance(audio.tags, MP4Tags) else _from_comments(audio)

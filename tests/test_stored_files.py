@@ -1,17 +1,16 @@
 "Stored files that lie, are lost, or explode: budgets, round trips, caches, --resume, and servers that answer with something else."
-import base64
 import contextlib
 import gzip
 import io
 import json
 import os
 import struct
+import tarfile
 import threading
 import tracemalloc
 import zlib
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -72,7 +71,7 @@ def test_hours_in_kilobytes_are_refused(tmp_path, rate):
     with pytest.raises(AudioError, match='hours in'): open_audio(path)
 
 
-@pytest.mark.parametrize('rate', [16_000, 22_050, 44_100])
+@pytest.mark.parametrize('rate', [16_000, 44_100])
 def test_an_hour_of_real_silence_is_read(tmp_path, rate):
     path = tmp_path/'silence.flac'
     with sf.SoundFile(path, 'w', rate, 1, 'PCM_16') as f:
@@ -82,9 +81,9 @@ def test_an_hour_of_real_silence_is_read(tmp_path, rate):
 
 def test_a_block_of_many_channels_is_bounded(tmp_path):
     path = tmp_path/'wide.wav'
-    sf.write(path, np.zeros((9 * 192_000, 32), np.int16), 192_000)
+    sf.write(path, np.zeros((3 * 192_000, 64), np.int16), 192_000)
     sizes = [block.nbytes for block in read_blocks(path, 192_000, stereo=True)]
-    assert max(sizes) <= 4 << 24 and sum(sizes) == 9 * 192_000 * 32 * 4
+    assert max(sizes) <= 4 << 24 and sum(sizes) == 3 * 192_000 * 64 * 4
 
 
 # ---- tags ----
@@ -103,8 +102,8 @@ def packed_id3(n_megabytes, frame='APIC', start=b'\x03image/png\0\x03\0\x89PNG\r
 @pytest.mark.parametrize('frame, start', [('APIC', b'\x03image/png\0\x03\0\x89PNG\r\n\x1a\n'), ('TIT2', b'\x03')])
 def test_compressed_tags_are_bounded(tmp_path, frame, start):
     path = tmp_path/'song.mp3'
-    path.write_bytes(packed_id3(600, frame, start))
-    assert path.stat().st_size < 1e6 and memory_of(lambda: read_tags(path)) < 4e8
+    path.write_bytes(packed_id3(150, frame, start))
+    assert path.stat().st_size < 1e6 and memory_of(lambda: read_tags(path)) < 1.4e8
     path.write_bytes(packed_id3(1))
     assert len(read_tags(path)['cover']) == (1 << 20) + 8              # what is honest is read as before
 
@@ -118,9 +117,6 @@ def test_tags_of_a_huge_comment_are_not_read(tmp_path):
 
 
 # ---- tables and lists ----
-
-def text_table(path, n): pq.write_table(pa.table({name: pa.array(['x' * 10**6] * n).dictionary_encode() for name in ('label', 'track', 'split')}), path)
-
 
 def repeated(path):
     row = pa.DictionaryArray.from_arrays(pa.array(np.zeros(3000, 'i4')), ['x' * 10**6])
@@ -162,7 +158,7 @@ def test_no_code_of_a_parquet_runs(tmp_path):
 @pytest.mark.parametrize('name', ['factors.csv', 'splits.csv'])
 def test_wide_csv_of_short_rows_is_refused(tmp_path, name):
     path = tmp_path/name
-    path.write_text('track,split,' + ','.join(f'c{i}' for i in range(20_000)) + '\n' + 'x\n' * 3000)
+    path.write_text('track,split,' + ','.join(f'c{i}' for i in range(1_000)) + '\n' + 'x\n' * 60_000)
     read = data.join_factors if name == 'factors.csv' else data.split_listed
     with pytest.raises(ValueError, match='are too many'): read(pd.DataFrame(dict(track=['x'])), path)
 
@@ -210,7 +206,6 @@ printable = st.text(st.characters(codec='utf-8'), max_size=30)
 names = [name for name in files.TAGS if name != 'cover']
 odd_tags = st.fixed_dictionaries({}, optional={name: st.lists(printable, max_size=3) for name in names}
                                  | dict(cover=st.binary(max_size=99).map(lambda x: b'\xff\xd8\xff' + x)))
-longest = {name: [char * 1000] * 20 for name in names for char in '🎵'} | dict(cover=b'\xff\xd8\xff' + bytes(63_990))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -285,15 +280,15 @@ def zeroed(path, start=128, stop=None):
 
 @pytest.mark.parametrize('start, stop', [(128, None), (300_000, 304_096), (-4096, None)])
 def test_a_cache_of_zeros_is_decoded_again(tmp_path, music, start, stop):
-    want = np.array(load_clips(music, tmp_path/'cache').tensor())
+    want = load_clips(music, tmp_path/'cache').tensor().clone()
     zeroed(cache_of(tmp_path, 'npy'), start, stop)
     clips = load_clips(music, tmp_path/'cache')
-    assert np.array_equal(clips.tensor(), want)
+    assert torch.equal(clips.tensor(), want)
 
 
 def test_a_journal_that_lies_is_not_believed(tmp_path, music):
     clips = load_clips(music, tmp_path/'cache')
-    want, npy = np.array(clips.tensor()), cache_of(tmp_path, 'npy')
+    want, npy = clips.tensor().clone(), cache_of(tmp_path, 'npy')
     lines = [[track, part.index.tolist(), ''] for track, part in clips.table.groupby('track')]
     with_sums = [[track, [[row, 5] for row in good], why] for track, good, why in lines]
     for text in (lines, with_sums, [[track, [], ''] for track, *_ in lines]):
@@ -302,12 +297,12 @@ def test_a_journal_that_lies_is_not_believed(tmp_path, music):
             cache_of(tmp_path, 'parquet').unlink(missing_ok=True)
             os.replace(npy, npy.with_suffix(f'.{place}'))
             npy.with_suffix('.journal').write_text(''.join(json.dumps(line) + '\n' for line in text))
-            assert np.array_equal(load_clips(music, tmp_path/'cache').tensor(), want)
+            assert torch.equal(load_clips(music, tmp_path/'cache').tensor(), want)
 
 
 @pytest.mark.parametrize('how', ['other sound', 'one second', 'other file'])
 def test_a_file_of_equal_size_and_date_is_noticed(tmp_path, music, tone, how):
-    before, path = np.array(load_clips(music, tmp_path/'cache').tensor()), music/'1.wav'
+    before, path = load_clips(music, tmp_path/'cache').tensor().clone(), music/'1.wav'
     about, new = path.stat(), tone(440, 12.)
     if how == 'one second': new[:, 6 * SR:7 * SR] = 0
     else: new = tone(1000, 12.)
@@ -315,7 +310,7 @@ def test_a_file_of_equal_size_and_date_is_noticed(tmp_path, music, tone, how):
     if how == 'other file': os.utime(target, ns=(about.st_atime_ns, about.st_mtime_ns)), os.replace(target, path)
     else: path.write_bytes(target.read_bytes()), os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (about.st_size, about.st_mtime_ns)
-    assert not np.array_equal(load_clips(music, tmp_path/'cache').tensor(), before)
+    assert not torch.equal(load_clips(music, tmp_path/'cache').tensor(), before)
 
 
 # ---- --resume ----
@@ -372,7 +367,7 @@ class Server(BaseHTTPRequestHandler):
     def good(self): self.answer(ARCHIVE)
     def page(self): self.answer(b'<html>This file has moved</html>')
     def garbage(self): self.answer(os.urandom(9999))
-    def other(self): self.answer(gzip.compress(b'another archive' * 99))
+    def other(self): self.answer(gzip.compress(tarfile.TarInfo('another archive').tobuf() + bytes(1024)))
     def empty(self): self.answer(b'')
     def part(self): self.answer(ARCHIVE[:20], 206, Content_Range=f'bytes 0-19/{len(ARCHIVE)}')
     def ended(self): self.answer(b'', 416)
