@@ -358,16 +358,18 @@ def each_file(
     if plan and not n_done: raise ValueError(f'none of {len(plan)} files could be used (see the warnings)')
 
 # %% ../nbs/05b_cli.ipynb #079a2bab
-def _is_encoded(path, result, net, mono):
-    "Is the latent file of a sound whole, newer, and of this model, size and number of channels?"
+def _is_encoded(path, result, net, mono, exact):
+    "Is a latent file whole, and made of just this sound with this model, size, precision and channels?"
     from celae.data import open_audio
+    from celae.files import content_hash
     from celae.streams import load_latent
     try:
         stored = load_latent(result, net)
         with open_audio(path) as sound: n_channels = 1 if mono else sound.channels
     except (ValueError, OSError): return False
     same_size = getattr(stored.codec, 'size', None) == getattr(net, 'size', None)
-    return same_size and len(stored.latent.z) == n_channels and result.stat().st_mtime > path.stat().st_mtime
+    return (same_size and (len(stored.latent.z), stored.exact) == (n_channels, exact)
+            and stored.origin == content_hash(path))
 
 # %% ../nbs/05b_cli.ipynb #08082ce7
 def encode(
@@ -383,7 +385,7 @@ def encode(
     exact: Annotated[bool, Option('--exact', help='Store float32 instead of 8 bits a value.')] = False,
     part: Annotated[str, Option(help='Which part of the files: 1/2 and 2/2 on two machines.')] = '1/1',
     resume: Annotated[bool, Option(
-        '--resume', help='Leave out files with a whole, newer latent file of this model and size.')] = False,
+        '--resume', help='Leave out files whose latent file was made of them with these options.')] = False,
     overwrite: Overwrite = False,
 ):
     """Turn audio into latent files (.celae). Files may be hours long.
@@ -401,14 +403,18 @@ def encode(
     from celae.streams import encode_file, save_latent
     net = load_model(model or 'autoencoder', size) if size else _musical(model)
     there = {path: result for path, result in plan.items() if resume and result.exists()}
-    done = {path for path, result in there.items() if _is_encoded(path, result, net, mono)}
-    for path in plan.keys() - done: output_path(plan[path], overwrite=overwrite)
+    done = {path: result for path, result in there.items() if _is_encoded(path, result, net, mono, exact)}
+    for path in plan.keys() - done:
+        if plan[path] in done.values() or overwrite or not plan[path].exists(): continue
+        raise ValueError(f'{plan[path]}: exists already, and was not made of {path} with these options; '
+                         'use --overwrite to replace it, or name another place with -o')
     def work(path, result):
         if path in done: return f'{result}: up to date'
+        if result in done.values(): raise ValueError(f'{path}: left out; {result} was made of another file')
         own = sound_format(path)
         latent, n_samples = encode_file(net, path, not mono)
         source = own.asked(channels=len(latent.z))
-        save_latent(result, latent, net, n_samples, exact=exact, source=source)
+        save_latent(result, latent, net, n_samples, exact=exact, source=source, made_from=path)
         coded = f'{own} -> {_channels(source.channels)} at 22 kHz'
         return f'{result}: {coded}, {result.stat().st_size * 8 * 22.05 / n_samples:.2f} kbit/s'
     each_file(plan, work)

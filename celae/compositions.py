@@ -24,6 +24,7 @@ import soundfile as sf
 import soxr
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
+from .files import read_table
 from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, load_clips, log, open_cache,
                         progress, safe_level, split_clips, to_mono, write_audio)
 from .music import KEY_PROFILES, KEYS, atomic_folder, map_jobs, voice_chord
@@ -698,7 +699,7 @@ def _of_clips(clips, name, first, last):
     "Rows of a table `name` from `first` to `last` inside each clip; times in s from the start of the clip."
     table = clips.table.reset_index(drop=True)
     roots = {path: Path(path).parents[1] for path in table.path.unique()}
-    tables = {root: pd.read_parquet(root/f'{name}.parquet') for root in sorted(set(roots.values()))}
+    tables = {root: read_table(root/f'{name}.parquet') for root in sorted(set(roots.values()))}
     for root, rows in tables.items(): rows['path'] = [str(root/path) for path in rows.path]
     begin, secs = table.start/SR, table.n_samples/SR
     places = pd.DataFrame(dict(path=table.path, clip=table.index, begin=begin, secs=secs))

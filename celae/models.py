@@ -26,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from .files import MAX_HEADER
 from .data import CLIP_SAMPLES, SR
 from .files import move_into_place, private_folder
 
@@ -341,8 +342,6 @@ def seeded(
     return torch.Generator().manual_seed(check_number('seed', seed, -2**63, 2**63 - 1, whole=True))
 
 # %% ../nbs/01_models.ipynb #f51af98c
-_MAX_HEADER = 1_000_000   # bytes of JSON that are read, of a config or a header
-
 @contextmanager
 def open_tensors(
     path: str | Path,   # a safetensors file
@@ -351,7 +350,7 @@ def open_tensors(
     if not os.path.lexists(path): raise ValueError('no such file')
     if not Path(path).is_file(): raise ValueError('not a plain file')
     with open(path, 'rb') as f: n_bytes = int.from_bytes(f.read(8), 'little')
-    if n_bytes > _MAX_HEADER: raise ValueError('not a file of tensors')
+    if n_bytes > MAX_HEADER: raise ValueError('not a file of tensors')
     with safe_open(path, 'pt') as f: yield f
 
 def tensor_shapes(
@@ -376,7 +375,7 @@ def _check_setting(name, value, kind, n_tensors):
 def _read_config(folder, classes, n_tensors):
     "Class and settings of a model folder."
     file, classes = folder/'config.json', {cls.__name__: cls for cls in classes}
-    if not file.is_file() or file.stat().st_size > _MAX_HEADER:
+    if not file.is_file() or file.stat().st_size > MAX_HEADER:
         raise ValueError('its config.json is no file of settings')
     config = json.loads(file.read_text('utf-8'))
     if not isinstance(config, dict): raise ValueError('its config.json holds no settings by name')

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 import pandas as pd
 from .data import GTZAN_LABELS, AudioError, atomic_write, log, open_audio, open_cache, progress
-from .files import follow_no_link, private_folder
+from .files import content_hash, follow_no_link, private_folder
 
 # %% ../nbs/00d_published.ipynb #63452683
 class DownloadError(ValueError):
@@ -26,10 +26,12 @@ def _total(answer, have):
     "Bytes that a file will have by the headers of an answer, or None; `have`: bytes that exist already."
     if answer.headers.get('Content-Encoding', 'identity') != 'identity':
         raise OSError('was sent compressed, which was not asked for')
-    begins = answer.headers.get('Content-Range', f'bytes {have}-').startswith(f'bytes {have}-')
-    if answer.status_code == 206 and not begins: raise OSError('sent a different part of the file')
-    length = answer.headers.get('Content-Length', '')
-    return have + int(length) if length.isascii() and length.isdecimal() else None
+    said = answer.headers.get('Content-Range', f'bytes {have}-')
+    if answer.status_code == 206 and not said.startswith(f'bytes {have}-'):
+        raise OSError('sent a different part of the file')
+    whole = re.search(r'/([0-9]{1,18})$', said)                      # of this part, or of all of it
+    length = re.fullmatch('[0-9]{1,18}', answer.headers.get('Content-Length', ''))
+    return int(whole[1]) if whole else have + int(length[0]) if length else None
 
 def _receive(url, part, most):
     "Resume a download that `part` has the beginning of; yields the size of each chunk before it is written."
@@ -37,7 +39,7 @@ def _receive(url, part, most):
     have = part.stat().st_size if part.exists() else 0
     headers = {'Accept-Encoding': 'identity'} | ({'Range': f'bytes={have}-'} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
-        if answer.status_code == 416: return                        # nothing is left to be fetched
+        if answer.status_code == 416 and have: return               # nothing is left to be fetched
         answer.raise_for_status()
         have *= answer.status_code == 206                           # otherwise this server begins again
         total = _total(answer, have)
@@ -84,7 +86,7 @@ def _attempt(url, path, tries, **limits):
     part, reasons = path.with_name(f'.{hashlib.sha256(url.encode()).hexdigest()[:8]}-{path.name}'), []
     for _ in range(tries):
         try: _fetch(url, part, **limits)
-        except (OSError, DownloadError) as e:
+        except Exception as e:                       # whatever a server can make of requests and urllib3
             reasons.append(_in_short(url, e))
             if not isinstance(e, DownloadError): continue
             part.unlink(missing_ok=True)                             # too large once, too large again
@@ -94,26 +96,43 @@ def _attempt(url, path, tries, **limits):
     return reasons
 
 def _check_hash(path, sha256):
-    with open(path, 'rb') as f: found = hashlib.file_digest(f, 'sha256').hexdigest()
+    found = content_hash(path)
     if found == sha256: return
     log.warning('%s: differs from the known edition (sha256 %s); its contents are checked instead',
                 path, found[:12])
+
+def _set_aside(path, spare, sha256, check):
+    "Take away what a source has sent if it is not what it should be; the reason, or an empty one."
+    try:
+        if check: check(path)
+    except ValueError as e:
+        path.unlink()
+        return str(e)
+    if sha256 in ('', content_hash(path)): return ''
+    os.replace(path, path if spare.exists() else spare)              # the best source counts
+    path.unlink(missing_ok=True)
+    return 'sent a different edition'
 
 # %% ../nbs/00d_published.ipynb #d937cb6e
 def fetch(
     urls: list[str],     # where it may be found, the best source first
     path: str | Path,    # where it is to be
-    sha256: str = '',    # what its hash should be; a different one causes a warning
+    sha256: str = '',    # what its hash should be; a different one is taken where no source has the right one
     tries: int = 3,      # of each source
     most: float = 1e9,   # bytes that it can have at most, whatever the server says
     patience: float = 60.,  # seconds after which a server that sends fewer than 1000 bytes/s is abandoned
+    check=None,          # takes the path of what was sent, and raises a `ValueError` if it is something else
 ) -> Path:               # the file
     "Download a file from the first source that has it; what was interrupted resumes, also in a later call."
     path, reasons = Path(path), []
+    spare, sources = path.with_name(f'.other-{path.name}'), [] if path.exists() else urls
     path.parent.mkdir(parents=True, exist_ok=True)
-    for url in urls:
-        if path.exists(): break
+    for url in sources:
         reasons += _attempt(url, path, tries, most=most, patience=patience)
+        fault = _set_aside(path, spare, sha256, check) if path.exists() else ''
+        if fault: reasons.append(f'{url}: {fault}')
+        if path.exists(): break
+    if spare.exists(): os.replace(spare, path) if not path.exists() else spare.unlink()
     if not path.exists():
         why = '; '.join(dict.fromkeys(reasons))
         raise DownloadError(f'{path.name} could not be downloaded ({why}); '
@@ -213,6 +232,11 @@ def _copy(opened, path, size):
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
             RuntimeError, NotImplementedError, struct.error, OverflowError, KeyError, IndexError)
 
+def _is_archive(path):
+    "Refuse what is none, such as a page that says why there is none."
+    try: next(_members(path))
+    except (StopIteration, *_DAMAGED): raise ValueError('sent no archive') from None
+
 def _too_much(archive, n_bytes, n_members, most, many):
     "Refuse an archive that holds more than it can."
     if n_members >= many: what = f'{many:,} members'
@@ -278,7 +302,7 @@ def download_gtzan(
     "Download GTZAN: 999 clips of 30 s, all but the one that is damaged."
     folder, archive = Path(folder), open_cache(archives)/'genres.tar.gz'
     with _alone(archive, folder):
-        fetch(urls, archive, _GTZAN_SHA256, most=2e9)
+        fetch(urls, archive, _GTZAN_SHA256, most=2e9, check=_is_archive)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with private_folder(folder.parent) as private:
             part = Path(private)/folder.name
@@ -352,8 +376,8 @@ def download_fma(
     folder, archives = Path(folder), open_cache(archives)
     metadata, music = archives/'fma_metadata.zip', archives/f'fma_{subset}.zip'
     with _alone(music, folder), _alone(metadata, folder):
-        fetch([url.format(metadata.name)], metadata)
-        fetch([url.format(music.name)], music, most=_FMA_GB[subset] * 1e9)
+        fetch([url.format(metadata.name)], metadata, check=_is_archive)
+        fetch([url.format(music.name)], music, most=_FMA_GB[subset] * 1e9, check=_is_archive)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with private_folder(folder.parent) as private:
             part = Path(private)/folder.name

@@ -20,6 +20,7 @@ from itertools import cycle
 from pathlib import Path
 import numpy as np
 import pandas as pd
+from .files import read_csv
 from .data import CLIP_SAMPLES, AudioError, atomic_write, log, progress, read_audio
 from .display import COLORS, data_uri, figure_bytes, plain_text, render, thumbnail
 from .latent_analysis import ALL_STATISTICS, clip_vectors, elbow, project2
@@ -495,7 +496,7 @@ def _draw_losses(out, is_ours):
         file = out/'models'/key/'history.csv'
         is_wanted = (key == 'autoencoder') == is_ours and file.is_file()
         if not is_wanted or file.stat().st_size > _MAX_FILE: continue
-        history = pd.read_csv(file)
+        history = read_csv(file)
         name = key.replace('leakyrelu-', 'LeakyReLU ').replace('silu-', 'SiLU ')
         if is_ours: lines['training'] = history.step, history.train_loss
         lines['validation' if is_ours else name] = history.step, history.valid_loss

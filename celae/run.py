@@ -33,11 +33,11 @@ import pandas as pd
 import torch
 from .autoencoder import SIZES, load_model
 from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, clip_table, gtzan_root, is_run,
-                        load_clips, log, open_cache, progress, safe_level, table_hash)
+                        load_clips, log, open_cache, progress, safe_level, sound_hash, table_hash)
 from .display import figure_bytes, mp3_bytes, plot_sounds
 from .edits import Gain, Noise, Smooth, Transpose, average, interpolate, random_latent
 from .evaluation import compare_codecs, plot_quality
-from .files import RUN_LIST, run_folder, watch_writes
+from .files import MAX_JSON, RUN_LIST, read_csv, read_table, run_folder, watch_writes
 from .generation import LatentPrior, fit_prior, load_prior
 from .latent_analysis import (ALL_STATISTICS, POOLINGS, clip_vectors, compare_representations, elbow,
                                    encode_clips, find_clusters, kmeans_sweep, mfcc_vectors, plot_comparison,
@@ -98,8 +98,6 @@ def check_run(
     return out
 
 # %% ../nbs/05_run.ipynb #9311aee6
-_MAX_JSON = 50_000_000   # bytes in a file of a run
-
 def write_json(
     path: Path,   # file to write
     value,        # what to write
@@ -114,19 +112,24 @@ def read_json(
 ):
     "Read JSON; a file that does not hold it is refused in one line."
     if not os.path.lexists(path): return default
-    is_plain = path.is_file() and path.stat().st_size <= _MAX_JSON
+    is_plain = path.is_file() and path.stat().st_size <= MAX_JSON
     try: value = json.loads(path.read_text('utf-8')) if is_plain else None
     except (ValueError, RecursionError): value = None
     kinds = (dict, list) if default is None else type(default)
     if not isinstance(value, kinds): raise ValueError(f'{path}: damaged; it does not hold the JSON of a run')
     return value
 
+_MAX_ENTRIES = 500_000   # rows times columns of a table in metrics/
+
 def read_rows(
     out: Path,        # folder of a run
     name: str,        # of a file in metrics/, without ending
 ) -> list[dict]:      # empty if there is no such file
-    "Read a table of a run, one dictionary a row."
-    return [row for row in read_json(Path(out)/'metrics'/f'{name}.json', []) if isinstance(row, dict)]
+    "Read a table of a run, one dictionary a row; one that no run writes is refused."
+    path = Path(out)/'metrics'/f'{name}.json'
+    rows = [row for row in read_json(path, []) if isinstance(row, dict)]
+    if len(rows) * len(set().union(*rows)) <= _MAX_ENTRIES: return rows
+    raise ValueError(f'{path}: damaged; {len(rows):,} rows are too many')
 
 # %% ../nbs/05_run.ipynb #f4766a72
 def _missing(path): return ValueError(f'{path}: no such file; the run has not come that far')
@@ -149,18 +152,14 @@ def read_settings(
     return Settings(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 # %% ../nbs/05_run.ipynb #412781d4
-_MAX_CLIPS = 5_000_000   # rows of a clip table
-
 def read_clips(
     out: str | Path,                           # folder of a run
     columns=('label', 'track', 'split'),       # that are needed
 ) -> pd.DataFrame:
     "Read the clip table of a run."
-    from pyarrow.parquet import ParquetFile
     path, whole = Path(out)/'clips.parquet', [name for name in ('start', 'n_samples') if name in columns]
     try:
-        if ParquetFile(path).metadata.num_rows > _MAX_CLIPS: raise ValueError('too long')
-        clips = pd.read_parquet(path)
+        clips = read_table(path)
         kinds = {name: np.int64 if name in whole else str for name in columns}
         clips = clips.assign(**{name: clips[name].astype(kind) for name, kind in kinds.items()})
         if not len(clips) or (clips[whole] < 0).any(axis=None): raise ValueError('no clips')
@@ -382,11 +381,12 @@ def check_music(
         old = read_clips(out, ('track', 'label', 'split', 'start', 'n_samples'))
         was, before, now = table_hash(old), {*old.track}, {*table.track}
     else: was = read_json(out/'settings.json', {}).get('table')                # nothing was learned yet
-    if was in (None, table_hash(table)): return
+    sound = read_json(out/'settings.json', {}).get('sound')
+    if was in (None, table_hash(table)) and sound in (None, sound_hash(table)): return
     changes = [f'{len(tracks)} tracks {word}, the first is {min(tracks)}'
                for word, tracks in (('added', now - before), ('removed', before - now)) if tracks]
     raise ValueError(f'{out}: was begun with different music '
-                     f'({"; ".join(changes) or "lengths, labels or splits differ"}); '
+                     f'({"; ".join(changes) or "sound, lengths, labels or splits differ"}); '
                      'go on with the same, or begin anew with --overwrite or a different --out')
 
 # %% ../nbs/05_run.ipynb #05332842
@@ -395,7 +395,7 @@ def _write_first(out, settings, table):
     "Write settings, clip table, and the numbers of clips."
     is_listed = bool(settings.folder and gtzan_root(settings.folder))      # a split that others score by
     facts = dict(format='celae run 1', table=table_hash(table), listed_split=is_listed)
-    write_json(out/'settings.json', asdict(settings) | facts)
+    write_json(out/'settings.json', asdict(settings) | facts | dict(sound=sound_hash(table)))
     with atomic_write(out/'clips.parquet') as part: table.to_parquet(part)
     counts = table.groupby('label').agg(tracks=('track', 'nunique'), clips=('track', 'size'))
     write_json(out/'metrics'/'music.json', counts.reset_index().to_dict('records'))
@@ -477,7 +477,7 @@ def draw_losses(
     "Draw the losses of all models: squared error left, perceptual loss right."
     import matplotlib.pyplot as plt
     fig, axs = plt.subplots(1, 2, figsize=(8, 3), layout='constrained')
-    histories = {key: pd.read_csv(out/'models'/key/'history.csv') for key in model_plan(read_settings(out))}
+    histories = {key: read_csv(out/'models'/key/'history.csv') for key in model_plan(read_settings(out))}
     ours = histories.pop('autoencoder')
     old = pd.concat([history.assign(model=key) for key, history in histories.items()])
     plot_history(old, axs[0], 'models of 2024: MSE')
@@ -571,7 +571,8 @@ def load_representations(
     file, rows = Path(out)/'metrics'/'latents.json', {}
     for row in read_rows(out, 'latents'):
         latent, pooling = str(row.get('latent')), str(row.get('pooling'))
-        if not re.fullmatch('[a-z0-9-]{1,64}', latent) or set(pooling.split('+')) - set(POOLINGS):
+        known = len(pooling) <= len('+'.join(POOLINGS)) and set(pooling.split('+')) <= set(POOLINGS)
+        if not (known and len(rows) < 99 and re.fullmatch('[a-z0-9-]{1,64}', latent)):
             raise ValueError(f'{file}: damaged; it is not the list of latents of a run')
         facts = {name: row.get(name) for name in ('vectors', 'family', 'values_per_clip')}
         rows[str(row.get('key'))] = facts | dict(x=clip_vectors(load_latents(out, latent).z, pooling))

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from .autoencoder import MusicAutoencoder, Size
 from .data import (CLIP_SAMPLES, RATES, SR, Air, AudioError, SoundFormat, atomic_write, check_ending,
                         limit_blocks, loudness_gain, loudness_of, progress, read_blocks, write_blocks)
-from .files import format_from_json, format_to_json
+from .files import MAX_CHANNELS, content_hash, format_from_json, format_to_json, most_secs
 from .models import Codec, Latent, SparseSpectrum, check_number, model_hash, open_tensors, tensor_shapes
 from .references import mdct_frames
 
@@ -53,8 +53,9 @@ def _pieces(blocks, ranges):
 # %% ../nbs/01d_streams.ipynb #a459130a
 def _sample(codec, frame): return round(frame * codec.frame)     # at which a frame of `z` begins
 
-def _chunks(codec, n_samples, secs):
-    "Frames of `z` in a chunk, and the first frame of each chunk."
+def _chunks(codec, n_samples, secs, rows):
+    "Frames of `z` in a chunk, and the first frame of each chunk; of many channels less at a time."
+    secs *= 2 / max(2, rows)
     chunk = codec.span * max(1, round(secs * SR / codec.frame / codec.span))
     return chunk, range(0, max(1, ceil(n_samples / codec.frame)), chunk)
 
@@ -72,7 +73,8 @@ def encode_file(
     blocks = read_blocks(path, stereo=stereo)
     if codec.frame is None:
         return codec.encode(torch.from_numpy(np.concatenate(list(blocks), 1))[:, None], level), n_samples
-    (chunk, starts), margin = _chunks(codec, n_samples, chunk_secs), codec.span if codec.reach else 0
+    chunk, starts = _chunks(codec, n_samples, chunk_secs, len(level))
+    margin = codec.span if codec.reach else 0
     def sample(frame): return min(n_samples, _sample(codec, max(0, frame)))
     ranges, pieces = [(sample(start - margin), sample(start + chunk + margin)) for start in starts], []
     steps = zip(starts, _pieces(blocks, ranges))
@@ -87,7 +89,7 @@ def _decoded(codec, latent, n_samples, chunk_secs, title):
     if codec.frame is None:
         yield codec.decode(latent, n_samples)
         return
-    (chunk, starts), phase = _chunks(codec, n_samples, chunk_secs), None
+    (chunk, starts), phase = _chunks(codec, n_samples, chunk_secs, len(latent.z)), None
     for start in progress(starts, title, **_BAR):
         first, last = max(0, start - codec.reach), start + chunk + codec.reach + bool(codec.reach)
         begin, end = _sample(codec, first), _sample(codec, start + chunk)
@@ -140,7 +142,7 @@ def write_decoded(
     gain = min(1., most) if lufs is None else loudness_gain(lufs, now, max(peaks), headroom_db, MOST_EDIT_DB)
     made = (wav * gain for wav in blocks(f'writing {Path(path).name}'))
     if gain > most: made = limit_blocks(made, headroom_db, own)
-    return write_blocks(path, made, own, rate or (None if like else SR), like)
+    return write_blocks(path, made, own, rate or (None if like else SR), like, n_samples / SR)
 
 # %% ../nbs/01d_streams.ipynb #2fc6fc36
 def pack_places(
@@ -203,9 +205,26 @@ def _in_order(data):
     start = 8 + int.from_bytes(data[:8], 'little')
     header = json.loads(data[8:start])
     header['__metadata__'] = dict(sorted(header['__metadata__'].items()))
-    text = json.dumps(header, separators=(',', ':')).encode()
+    text = json.dumps(header, separators=(',', ':'), ensure_ascii=False).encode()
     text += b' ' * (-len(text) % 8)
     return len(text).to_bytes(8, 'little') + text + data[start:]
+
+def _tensors(latent, model, exact):
+    "What a latent file holds."
+    tensors = dict(zip(('z', 'z_scale'), _quantise(latent.z.detach().cpu().float(), (0, 2), exact)))
+    if latent.level is not None: tensors['level'] = latent.level.float()
+    if latent.detail is not None:
+        places, values = pack_places(latent.detail, model.span)
+        detail, scale = _quantise(torch.from_numpy(values), 0, exact)
+        tensors |= dict(detail=detail, detail_scale=scale, places=torch.from_numpy(places))
+    return {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+
+def _check_written(part, path):
+    "Refuse a file that `load_latent` would refuse, by the same checks."
+    try:
+        with _latent_file(part): pass
+    except ValueError as e:
+        raise ValueError(f'{path}: not written; {str(e).removeprefix(f"{part}: ")}') from None
 
 def save_latent(
     path: str | Path,   # file to write, .celae
@@ -215,24 +234,22 @@ def save_latent(
     sr: int = SR,       # its rate in Hz
     exact: bool = False,  # float32 instead of int8, for four times the size
     source: SoundFormat | None = None,  # rate, channels and tags that a decoded file is to have
+    made_from: str | Path | None = None,  # file that was encoded, by whose hash the latent is known again
 ) -> Path:
-    "Store a latent with all that is needed to decode it."
+    "Store a latent with all that is needed to decode it; one that could not be read back is refused."
     try: check_latent(latent, model, n_samples)
     except ValueError as e: raise ValueError(f'{path}: not written; {e}') from None
-    tensors = dict(zip(('z', 'z_scale'), _quantise(latent.z.detach().cpu(), (0, 2), exact)))
-    if latent.level is not None: tensors['level'] = latent.level
-    if latent.detail is not None:
-        places, values = pack_places(latent.detail, model.span)
-        detail, scale = _quantise(torch.from_numpy(values), 0, exact)
-        tensors |= dict(detail=detail, detail_scale=scale, places=torch.from_numpy(places))
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    tensors = _tensors(latent, model, exact)
     size = asdict(model.size) if isinstance(model, MusicAutoencoder) else {}
-    header = dict(format=FORMAT, model=type(model).__name__, hash=model_hash(model), size=size, sr=sr,
-                  n_samples=n_samples)
+    header = dict(format=FORMAT, model=type(model).__name__, hash=model_hash(model), size=size, sr=int(sr),
+                  n_samples=int(n_samples))
     header['checksum'] = _checksum(tensors, header)
     about = dict(celae=json.dumps(header))
-    if source: about['source'] = json.dumps(format_to_json(source))
-    with atomic_write(path) as part: part.write_bytes(_in_order(save(tensors, about)))
+    if source: about['source'] = json.dumps(format_to_json(source), ensure_ascii=False)
+    if made_from: about['origin'] = content_hash(made_from)
+    with atomic_write(path) as part:
+        part.write_bytes(_in_order(save(tensors, about)))
+        _check_written(part, path)
     return Path(path)
 
 # %% ../nbs/01d_streams.ipynb #d4de1b11
@@ -258,7 +275,7 @@ def _check_tensors(stored):
     for name, shape in dict(z_scale=(1, d, 1), level=(c,), detail_scale=(1,)).items():
         if shapes.get(name, shape) != shape:
             raise ValueError(f'{name} has the shape {shapes[name]}, not {shape}')
-    if min(c, d, n) < 1: raise ValueError(f'z has the shape {(c, d, n)}')
+    if min(c, d, n) < 1 or c > MAX_CHANNELS: raise ValueError(f'z has the shape {(c, d, n)}')
 
 def _read_header(f):
     "What an open latent file says of itself, and types and shapes of what it holds."
@@ -287,7 +304,12 @@ def _read_header(f):
 def _latent_file(path):
     "A latent file, opened and checked; whatever is wrong with it is one line."
     try:
-        with open_tensors(path) as f: yield f, *_read_header(f)
+        with open_tensors(path) as f:
+            header, stored = _read_header(f)
+            if header['n_samples'] > SR * most_secs(n_bytes := Path(path).stat().st_size):
+                secs = header['n_samples'] / SR
+                raise ValueError(f'claims {secs:,.0f} s of sound in {n_bytes:,} bytes')
+            yield f, header, stored
     except (ValueError, OSError, RecursionError, SafetensorError) as e:
         reason = getattr(e, 'strerror', None) or (str(e).splitlines() or [type(e).__name__])[0]
         raise ValueError(f'{path}: {reason:.300}') from None
@@ -327,11 +349,14 @@ class StoredLatent(NamedTuple):
     n_samples: int    # length of the sound
     sr: int           # its rate in Hz
     source: SoundFormat | None = None   # of the file that was encoded, if it is known
+    origin: str = ''  # its `content_hash`, if it is known
+    exact: bool = False  # float32, not int8?
 
-def _source(f):
-    "Rate, channels and tags that stand beside the header; None where they are not sound."
-    try: return format_from_json(json.loads((f.metadata() or {}).get('source', 'null')))
+def _source(f, n_rows):
+    "Rate, channels and tags that stand beside the header; None where they do not fit the sound."
+    try: source = format_from_json(json.loads((f.metadata() or {}).get('source', 'null')))
     except (ValueError, RecursionError): return None
+    return source if source and source.channels <= max(2, n_rows) else None
 
 def _detail(tensors, codec, n_samples):
     "The sparse spectrum of a file."
@@ -360,4 +385,5 @@ def load_latent(
         detail = _detail(tensors, codec, n_samples) if 'detail' in stored else None
         latent = Latent(tensors['z'].float() * tensors['z_scale'], tensors.get('level'), detail)
         check_latent(latent, codec, n_samples)
-        return StoredLatent(latent, codec, n_samples, header['sr'], _source(f))
+        origin, exact = f.metadata().get('origin', ''), stored['z'][0] == 'F32'
+        return StoredLatent(latent, codec, n_samples, header['sr'], _source(f, len(latent.z)), origin, exact)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from .autoencoder import (N_PEAKS, N_TONES, MusicAutoencoder, find_sinusoids, level_one, load_model,
                                read_targets)
-from .data import ClipDataset, Clips, atomic_write, log, progress, table_hash
+from .data import ClipDataset, Clips, atomic_write, log, progress, sound_hash, table_hash
 from .files import training_folder
 from .display import plain_text
 from .metrics import magnitude_distance, magnitudes, mel_db, mse
@@ -222,6 +222,7 @@ def _check_plan(
     try: old = dict(json.loads(file.read_text('utf-8')))
     except (OSError, ValueError, TypeError, RecursionError):
         raise ValueError(f'{file}: damaged; train in another folder') from None
+    old.setdefault('sound', plan.get('sound'))               # version 0.2 did not say
     changed = [f'{key} ({old.get(key)}, not {plan[key]})' for key in plan if old.get(key) != plan[key]]
     if changed:
         raise ValueError(f'{folder}: was begun with different {", ".join(changed)}; '
@@ -447,7 +448,7 @@ def fit_codec(
                         loss='rolls', loss_weights=None, crop=None, rolls=0.)
         how = kwargs | dict(title='learning sinusoids')
         fit_codec(model, clips, first, Path(folder)/'rolls', about, **how)
-    about = dict(music=table_hash(clips.table), **about or {})
+    about = dict(music=table_hash(clips.table), sound=sound_hash(clips.table), **about or {})
     return fit(model, loss, data, config, folder, about=about, **kwargs)
 
 # %% ../nbs/02_training.ipynb #68d9aaeb
