@@ -91,12 +91,13 @@ def test_a_latent_knows_its_length(x, size, tmp_path):
     other = replace(latent, z=latent.z.double().numpy(), level=latent.level.numpy().astype('>f8'))
     for same in (other, latent.to(torch.float64), latent.to('cpu', torch.float64)):
         torch.testing.assert_close(celae.decode(same), celae.decode(latent))
+    assert [y.shape for y in celae.decode([latent, latent.to('cpu')])] == [(1, 1, SR)] * 2
     path = replace(latent, sr=44_100).save(tmp_path/'x.celae', exact=True)
     again = Latent.load(path)
     assert (again.n_samples, again.sr) == (SR, 44_100)
     torch.testing.assert_close(celae.decode(path), celae.decode(latent), atol=1e-3, rtol=0)
     assert again.without_detail().with_z(again.z[..., :5]).n_samples is None
-    for wrong in (latent.z.numpy(), Latent(latent.z), Latent(latent.z[0], latent.level), [latent]):
+    for wrong in (latent.z.numpy(), Latent(latent.z), Latent(latent.z[0], latent.level), {}):
         with pytest.raises(ValueError, match='latent|z has the shape'): celae.decode(wrong)
 
 
