@@ -46,7 +46,7 @@ def _unpacked(sound, sr):
     own = None
     if isinstance(sound, Mapping):
         if not sound.keys() & {'array', 'bytes', 'path'}:
-            raise ValueError("a dictionary is no sound without 'array' and 'sampling_rate', 'bytes' or 'path'")
+            raise ValueError("a dictionary is a sound if it has 'array' and 'sampling_rate', or 'bytes'")
         own = sound.get('sampling_rate')
         sound = sound['array'] if 'array' in sound else sound.get('bytes') or sound.get('path')
     elif isinstance(sound, (list, tuple)) and [isinstance(x, Real) for x in sound[:3]] in ([0, 1], [1, 0]):
@@ -92,7 +92,7 @@ def _samples(sound):
     if wav.dtype.kind == 'f':
         with np.errstate(over='ignore'): return torch.from_numpy(np.array(wav, np.float32, order='C'))
     if wav.dtype.name not in _SCALES:
-        raise ValueError(f'a {type(sound).__name__} of {wav.dtype} is no sound; give a file, or samples as '
+        raise ValueError(f'{type(sound).__name__} of {wav.dtype} is no sound; give a file, or samples as '
                          f'floating-point numbers in [-1, 1] or as {", ".join(_SCALES)}')
     zero, full = _SCALES[wav.dtype.name]
     return torch.from_numpy((wav.astype(np.float32, order='C') - zero) / full)
@@ -216,12 +216,13 @@ def decoder_of(
     return codec, n_samples
 
 def decode(
-    latent: Latent | str | Path,    # from `encode`, edited or not; or a file that `Latent.save` wrote
+    latent: Latent | str | Path,    # from `encode`, edited or not; or a file of one; or a list
     n_samples: int | None = None,   # length of the sound; None: that which went in, or all frames
     model: str | Path | Codec | None = None,  # that made the latent; None: the model that ships
     size: str | None = None,        # one of `SIZES`; None: that of the latent
-) -> Tensor:                        # sound (b, 1, t) at 22 050 Hz
+) -> Tensor:                        # sound (b, 1, t) at 22 050 Hz; of a list a list
     "Latent to sound."
+    if isinstance(latent, (list, tuple)): return [decode(each, n_samples, model, size) for each in latent]
     if isinstance(latent, (str, os.PathLike)): latent = Latent.load(latent, model)
     codec, n_samples = decoder_of(latent, n_samples, model, size)
     latent = latent.to(torch.float32)

@@ -243,7 +243,7 @@ def _find_files(paths, find):
     "Files of all paths -> their names below the folder that was named."
     found = {}
     for path in paths:
-        for file in find(path) if path.is_dir() else [path]:       # a folder may be one thing, and find itself
+        for file in find(path) if path.is_dir() else [path]:    # a folder may be one thing, and find itself
             found[file] = Path(path.absolute().name) if file == path else file.relative_to(path)
     if not found: raise ValueError(f'{paths[0]}: nothing to work on in this folder')
     return found

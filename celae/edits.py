@@ -373,7 +373,7 @@ def _unchanged(p, frame):
 
 def _in_frames(option, p, secs, frame):
     "A length in seconds as whole frames; one that rounds to no change is refused."
-    check_number(f'{option} in seconds', secs, 0, p.high * frame / SR)
+    check_number(f'{option} in seconds', secs, 0, round(p.high * frame / SR, 2))
     n, least = round(secs * SR / frame), p.default + 1 if option in EDITS else p.low
     if n >= least: return n
     raise ValueError(f'{option} is {secs} s, which changes nothing: '
