@@ -131,11 +131,10 @@ def test_too_few_tracks_are_refused_before_they_are_decoded(tmp_path, n_tracks, 
 
 def test_the_report_says_which_clips_were_trained_on(music):
     table = clip_table(music)
-    out = music.parent/'run'
-    for splits, says in ((table.split, '2 tracks that they were not trained on'), ('train', 'None was kept back')):
-        (out/'settings.json').unlink(missing_ok=True), (out/'clips.parquet').unlink(missing_ok=True)
-        begin_run(Settings(), out, table.assign(split=splits))
-        assert says in split_findings(out)[0]
+    cases = {'a': (table.split, '2 tracks that they were not trained on'), 'b': ('train', 'None was kept back')}
+    for name, (splits, says) in cases.items():
+        begin_run(Settings(), music.parent/name, table.assign(split=splits))
+        assert says in split_findings(music.parent/name)[0]
 
 
 # ---------------------------------------------------------------- odd collections

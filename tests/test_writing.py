@@ -188,7 +188,7 @@ def test_what_cannot_work_is_told_before_torch_is_loaded(tmp_path):
             'finally: print("LOADED" if "torch" in sys.modules else "", file=sys.stderr)')
     for command in ('train music --out f', 'train music --from nothing', 'run music --out f', 'run --out .',
                     'run --out . --overwrite', 'export -o f', 'export -o g --model nothing', 'encode f --model nothing',
-                    'generate -o g.wav --prior nothing', 'edit f -o f/x.wav', 'edit f -o x.wav/'):
+                    'generate -o g.wav --prior nothing', 'edit f -o f/x.wav', 'generate -o x.wav/'):
         done = subprocess.run([sys.executable, '-c', code, *command.split()], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 1 and 'LOADED' not in done.stderr and 'Traceback' not in done.stderr, (command, done.stderr)
 
