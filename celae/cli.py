@@ -432,7 +432,8 @@ def _edited(file, out, change, net, rate, stereo, keep_air):
 def _find_edited(folder):
     "The audio files of a folder; or itself, if the playground has saved it."
     from celae.data import find_audio
-    return [folder] if (folder/'settings.json').is_file() else find_audio(folder)
+    saved = any(os.path.lexists(folder/name) for name in ('settings.json', 'clip.celae'))
+    return [folder] if saved else find_audio(folder)
 
 def edit(
     files: Annotated[list[Path], Argument(
