@@ -487,7 +487,7 @@ def _air(file, own, to, keep, change):
 
 def _edited(file, out, change, net, rate, stereo, keep_air):
     "Encode, edit and decode a file, in its own format."
-    from celae.data import sound_format
+    from celae.data import edited_loudness, read_blocks, sound_format
     from celae.streams import encode_file, write_decoded
     own = sound_format(file)
     to = target_format(own, out, rate, stereo)
@@ -495,12 +495,14 @@ def _edited(file, out, change, net, rate, stereo, keep_air):
     kept = ', above 11 kHz as it was' if air else ''
     log.info('%s', f'{own} -> edited at 22 kHz, {_channels(n)}{kept} -> {to}')
     latent, n_samples = encode_file(net, file, n > 1)
-    write_decoded(out, net, change(latent, net), n_samples, like=to, air=air)
+    lufs = edited_loudness(read_blocks(file, own.rate, n > 1), own.rate, change.gain)
+    write_decoded(out, net, change(latent, net), n_samples, like=to, air=air, lufs=lufs)
 
 def _find_edited(folder):
     "The audio files of a folder; or itself, if the playground has saved it."
     from celae.data import find_audio
-    return [folder] if (folder/'settings.json').is_file() else find_audio(folder)
+    saved = any(os.path.lexists(folder/name) for name in ('settings.json', 'clip.celae'))
+    return [folder] if saved else find_audio(folder)
 
 def edit(
     files: Annotated[list[Path], Argument(
@@ -631,7 +633,7 @@ def generate(
         help='One of the labels the prior knows (celae info lists them); any if not given.')] = None,
     seconds: Annotated[float | None, Option(
         min=1, max=1800, callback=_finite, help='Length; after the end of BEGIN. [default: 20]')] = None,
-    begin: Annotated[Path | None, Option(help='A file to begin with; its first minute is used.')] = None,
+    begin: Annotated[Path | None, Option(help='A file to begin with, whose first minute is kept.')] = None,
     strength: Annotated[float, Option(
         min=0, max=1, callback=_finite, help='Vary that file: 0 as it is, 1 nothing of it.')] = 0.,
     tempo: Annotated[float | None, Option(
@@ -671,12 +673,13 @@ def generate(
     own = sound_format(begin) if begin else SoundFormat(SR)
     to = target_format(own, out, rate, stereo)
     n = own.channels if to.channels > 1 else 1
-    if begin: log.info('%s', f'{own} -> continued or varied at 22 kHz, {_channels(n)} -> {to}')
+    if begin: log.info('%s', f'{own} -> {"varied" if strength else "continued"} at 22 kHz, {_channels(n)} -> {to}')
     parts = load_prior(prior) if prior else find_prior(style), _musical(model)
     asked = dict(tempo=tempo, key=key, beats=beats_of(beats_from) if beats_from else None)
-    if begin: wav = vary_file(*parts, begin, secs, strength, style, seed, n > 1, **asked)
+    made_at = to.rate if begin else SR
+    if begin: wav = vary_file(*parts, begin, secs, strength, style, seed, n > 1, rate=made_at, **asked)
     else: wav = make(*parts, style, secs, seed, **asked)
-    write_audio(out, wav, like=to)
+    write_audio(out, wav, made_at, like=to)
     print(describe_sound(out))
 
 # %% ../nbs/05b_cli.ipynb #b0914b28

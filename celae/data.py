@@ -408,8 +408,8 @@ def _possible(wav, f, path):
     if peak <= 100: return wav                                  # false of NaN
     said, f.said = getattr(f, 'said', ()), ('loud', 'odd')
     if peak <= LOUDEST:
-        if not said: log.warning('%s: its samples reach %.0f times full scale, as if they were integers; they are '
-                                 'read as they are', _shown(path), peak)
+        if not said: log.warning('%s: its samples are far beyond full scale, as if they were integers; they are '
+                                 'read as they are', _shown(path))
         return wav
     if 'odd' not in said: log.warning('%s: contains NaN or Inf, which is read as zero', _shown(path))
     return np.where(np.abs(wav) <= LOUDEST, wav, np.float32(0))

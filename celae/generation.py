@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 import pandas as pd
+import soxr
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -25,7 +26,8 @@ from torch.utils.data import ConcatDataset, TensorDataset
 from .autoencoder import MusicAutoencoder
 from .beats import (BEAT_CHANNELS, KEY_NAMES, TEMPO_BPM, Beats, beat_channels, describe_clips,
                          find_beats, estimate_key, key_index, steady_beats)
-from .data import SR, AudioError, Clips, progress, read_audio, safe_level, set_loudness, table_hash
+from .data import (SR, AudioError, Clips, fade, limit_peaks, loudness, progress, read_audio, set_loudness,
+                        table_hash)
 from .files import match_name
 from .models import Latent, check_number, model_folder, model_hash, read_model, seeded
 from .streams import decode_blocks
@@ -532,6 +534,10 @@ def _beats_asked(tempo, beats, secs):
     if None not in (tempo, beats): raise ValueError('choose a tempo or beats, not both')
     return beats if tempo is None else steady_beats(tempo, secs)
 
+def _ending_secs(beats, secs):
+    "How long new music takes to end: two beats, or a second where none are known; of a short one a quarter."
+    return min(120 / beats.tempo_bpm if isinstance(beats, Beats) else 1., secs / 4)
+
 @torch.no_grad()
 def generate(
     prior: LatentPrior,         # from `fit_prior` or `load_prior`
@@ -548,7 +554,8 @@ def generate(
     model, n_samples = fitting_codec(prior, model), round(check_number('secs', secs, .1, 3600) * SR)
     beats = _beats_asked(tempo, beats, secs)
     latent = prior.sample(label, 1, model.n_frames(n_samples), seed, key, beats, guidance)
-    return set_loudness(_decode_whole(model, latent, n_samples))
+    wav = fade(_decode_whole(model, latent, n_samples), out_secs=_ending_secs(beats, secs))
+    return set_loudness(wav)
 
 # %% ../nbs/04_generation.ipynb #e89a6bee
 def _open(): return dict(key=ANY, beats=ANY)      # a clip has its own, unless they are asked for
@@ -618,6 +625,20 @@ def _told_of(wav, tempo, key, beats, secs):
     beats = _beats_asked(tempo, beats, secs)
     return dict(key=key or estimate_key(wav), beats=beats or find_beats(wav) or ANY)
 
+_JOIN_SECS = .05      # of a cross-fade
+
+def _joined(own, made, rate, end_secs):
+    "A sound (c, t), then what goes on from it in `made`, which begins with a likeness of it, as loud as that."
+    n, k = own.shape[1], round(_JOIN_SECS * rate)
+    if made.shape[1] <= n: return own
+    louder = loudness(own, rate) - loudness(made[:, :n], rate)
+    full, gain = max(1., np.abs(own).max()), 10**(np.clip(louder, -6, 6) / 20) if np.isfinite(louder) else 1.
+    new = full * limit_peaks(gain / full * made[:, n - k:], 1., rate)
+    angle = np.linspace(0, np.pi / 2, k)
+    new[:, :k] = np.cos(angle) * own[:, n - k:] + np.sin(angle) * new[:, :k]
+    return np.concatenate([own[:, :n - k], fade(new, 0., end_secs, rate)], 1).astype(np.float32)
+
+# %% ../nbs/04_generation.ipynb #053f73be
 @torch.no_grad()
 def vary_file(
     prior: LatentPrior,          # from `fit_prior` or `load_prior`
@@ -631,7 +652,8 @@ def vary_file(
     tempo: float | None = None,  # beats a minute; None: of the file
     key: str | None = None,      # such as 'A minor'; None: of the file
     beats: Beats | None = None,  # where they fall, instead of a tempo
-) -> np.ndarray:                 # sound (c, t) at 22 050 Hz
+    rate: int = SR,              # of the result in Hz
+) -> np.ndarray:                 # sound (c, t); without `strength` it begins with the file itself
     "Vary a file, continue it, or both."
     model = fitting_codec(prior, model)
     check_number('secs', secs, 0, 3600)
@@ -646,4 +668,9 @@ def vary_file(
         return continue_clip(prior, row, n_new, label, seed, **told) if n_new else row
     rows = [changed(Latent(*row)) for row in zip(latent.z.split(1), latent.level.split(1))]
     latent = Latent(torch.cat([row.z for row in rows]), torch.cat([row.level for row in rows]))
-    return safe_level(_decode_whole(model, latent, n_samples))
+    made = _decode_whole(model, latent, n_samples)
+    if rate != SR: made = soxr.resample(made.T, SR, rate).T
+    end_secs = _ending_secs(told['beats'], secs) if secs else .005
+    if not strength: return _joined(read_audio(path, rate, stereo, n_samples=60 * rate), made, rate, end_secs)
+    before = loudness(wav)
+    return set_loudness(fade(made, out_secs=end_secs, sr=rate), before if np.isfinite(before) else None, sr=rate)
