@@ -22,7 +22,7 @@ from .edits import make_edit
 from .generation import find_prior
 from .generation import generate as generate_music
 from .latent_analysis import clip_vectors
-from .models import Codec, Latent, check_number
+from .models import Codec, Latent, check_number, in_evaluation
 from .streams import check_latent, decode_blocks, encode_file
 
 # %% ../nbs/05c_api.ipynb #5c399238
@@ -49,7 +49,7 @@ def sound_tensor(
     stereo: bool = False,  # keep the channels apart? (False: mix them to one)
 ) -> Tensor:               # (b, 1, t) at 22 050 Hz; with `stereo` one row a channel
     "Check a sound, mix its channels and resample it."
-    wav = torch.as_tensor(sound).detach().cpu()
+    wav = torch.as_tensor(sound, device='cpu').detach()
     _check_sound(wav, sr)
     wav = wav.float().reshape(-1, wav.shape[-2] if wav.ndim > 1 else 1, wav.shape[-1])
     wav = wav.flatten(0, 1)[:, None] if stereo else wav.mean(1, keepdim=True)
@@ -64,12 +64,12 @@ def _shipped(): return load_model('autoencoder')
 def codec_at(
     model: str | Path | Codec | None = None,  # a codec, or a model folder; None: the model that ships
     size: str | None = None,                  # one of `SIZES`; None: that of the model
-) -> Codec:                                   # in evaluation mode
+) -> Codec:                                   # in evaluation mode, where it is: one in training stays as it is
     "The model that is meant, at the size that is meant."
     codec = _shipped() if model is None else model
     if isinstance(codec, (str, os.PathLike)): codec = load_model(codec)
     if not isinstance(codec, Codec): raise ValueError(f'model is a {type(codec).__name__}, no codec of celae')
-    if isinstance(codec, torch.nn.Module): codec.eval()
+    codec = in_evaluation(codec)
     return codec.with_size(size) if size and hasattr(codec, 'with_size') else codec
 
 # %% ../nbs/05c_api.ipynb #93fe445c
@@ -92,7 +92,7 @@ def encode(
     model: str | Path | Codec | None = None,  # a codec, or a model folder; None: the model that ships
     size: str = 'musical',     # one of `SIZES`; models of 2024 have one only
     stereo: bool = False,      # one row a channel? (False: mix the channels to one)
-) -> Latent:                   # z (b, d, n), one row a sound
+) -> Latent:                   # z (b, d, n), one row a sound, where the model is
     "Sound to latent."
     return _encode(sound, sr, codec_at(model, size), stereo)[0]
 
