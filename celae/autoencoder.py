@@ -80,7 +80,8 @@ def _few_bins(wav, size, n_bins):
     "The same as `_all_bins`, by sums over parts of frames."
     n, (within, between) = wav.shape[-1] // HOP + 1, _partial_sums(size, n_bins + 1, wav.device)
     parts = F.pad(wav[:, 0], (size // 2, size // 2))[:, :(n - 1) * HOP + size].unflatten(1, (-1, HOP))
-    with torch.autocast(wav.device.type, enabled=False):          # bf16 finds tones in its own rounding
+    kind = wav.device.type if torch.amp.is_autocast_available(wav.device.type) else 'cpu'
+    with torch.autocast(kind, enabled=False):                     # bf16 finds tones in its own rounding
         sums = torch.complex(*(parts @ within.to(parts.dtype)).chunk(2, 2))
     spec = sum(sums[:, i:i + n] * turn for i, turn in enumerate(between))
     below = torch.cat([spec[..., 1:2].conj(), spec[..., :-2]], 2)
@@ -132,9 +133,9 @@ def find_sinusoids(
     return (amplitude * kept).mT, (offset * kept).mT
 
 # %% ../nbs/01c_autoencoder.ipynb #46088eca
-def _double(x):
-    "In float64, which Apple's GPUs (MPS) do not have: there on the CPU."
-    return (x.cpu() if x.device.type == 'mps' else x).double()
+_NO_FLOAT64 = ['mps']     # kinds of devices, of which phases are computed on the CPU
+
+def _double(x): return (x.cpu() if x.device.type in _NO_FLOAT64 else x).double()
 
 def tone_frequencies(
     offset: Tensor,   # in semitones (b, 105, n)
@@ -334,6 +335,8 @@ class _Networks(nn.Module):
         self.heads = nn.Linear(most, N_READ)
         tonal = torch.tensor([is_tonal(channel) for channel in range(most)])
         self.register_buffer('is_tonal', tonal, persistent=False)
+        self.tonal, rest = [[i for i in range(most) if is_tonal(i) == wanted] for wanted in (True, False)]
+        self.places = sorted(range(most), key=[*rest, *self.tonal].__getitem__)   # of channels, the tonal ones last
 
     def pad(self, z):
         "All channels, those that are not kept as zeros."
@@ -343,7 +346,7 @@ class _Networks(nn.Module):
 
     def decode_roll(self, z):
         "Square roots of amplitudes, and offsets, that the channels of `z` hold (b, 105, 4 n)."
-        return self.roll_decoder(self.pad(z)[:, self.is_tonal])
+        return self.roll_decoder(self.pad(z)[:, self.tonal])
 
     def add_residual(self, z, tones, detail, size):
         "Spectrum of the deterministic part (b, n, 513), and magnitudes of noise."
@@ -447,9 +450,7 @@ class _Finding(_Sized):
         n = self.n_frames(wav.shape[-1])
         rest = self.encoder(log_magnitude_rows(stft(wav), ROWS * n))
         tonal = self.roll_encoder(*(roll or self.find_roll(wav)))
-        z = rest.new_empty(len(rest), len(self.is_tonal), n)
-        z[:, self.is_tonal], z[:, ~self.is_tonal] = tonal.to(rest.dtype), rest
-        return z
+        return torch.cat([rest, tonal.to(rest.dtype)], 1)[:, self.places]
 
 # %% ../nbs/01c_autoencoder.ipynb #679941f7
 class _Sounding(_Finding):

@@ -345,7 +345,7 @@ class _Asking(LatentFlow):
         keys = [told_key(name, int(row[2])) for name, row in zip(_each(key, n, 'keys'), examples)]
         beats = _each(beats, n, 'beats')
         told = [told_beats(wish, row[0], int(row[1])) for wish, row in zip(beats, examples)]
-        return Conditions.of(index, torch.tensor(keys).to(index), torch.stack(told).to(z), z)
+        return Conditions.of(index, torch.tensor(keys, device=index.device), torch.stack(told).to(z), z)
 
 # %% ../nbs/04_generation.ipynb #55082638
 def _restorer(noise, data, keep, keep_hz):
