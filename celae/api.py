@@ -30,7 +30,7 @@ from .edits import make_edit
 from .generation import LatentPrior, find_prior, load_prior
 from .generation import generate as generate_music
 from .latent_analysis import clip_vectors, encode_padded
-from .models import Codec, Latent, check_number
+from .models import Codec, Latent, check_number, in_evaluation
 from .streams import MOST_EDIT_DB, check_latent, decode_blocks, encode_file
 
 # %% ../nbs/05c_api.ipynb #0a9f5b01
@@ -140,12 +140,12 @@ def _shipped(): return load_model('autoencoder', 'musical')
 def codec_at(
     model: str | Path | Codec | None = None,  # a codec, or a model folder; None: the model that ships
     size: str | None = None,                  # one of `SIZES`; None: that of a codec, of a folder musical
-) -> Codec:                                   # in evaluation mode
+) -> Codec:                                   # in evaluation mode, where it is: one in training stays as it is
     "The model that is meant, at the size that is meant."
     codec = _shipped() if model is None else model
     if isinstance(codec, (str, os.PathLike)): codec = load_model(codec)
     if not isinstance(codec, Codec): raise ValueError(f'model is a {type(codec).__name__}, no codec of celae')
-    if isinstance(codec, torch.nn.Module): codec.eval()
+    codec = in_evaluation(codec)
     if not hasattr(codec, 'with_size'):
         if size: raise ValueError(f'a {type(codec).__name__} has only one size; leave size out')
         return codec
@@ -174,7 +174,7 @@ def encode(
     model: str | Path | Codec | None = None,  # a codec, or a model folder; None: the model that ships
     size: str | None = None,   # one of `SIZES`; None: musical, or that of the codec
     stereo: bool = False,      # one row a channel? (False: mix the channels to one)
-) -> Latent:                   # z (b, d, n), one row a sound; of a list a list
+) -> Latent:                   # z (b, d, n), one row a sound, where the model is; of a list a list
     "Sound to latent."
     codec = codec_at(model, size)
     if several(sound): return [encode(each, sr, codec, stereo=stereo) for each in sound]

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from .data import CLIP_SAMPLES, SR
 from .files import atomic_write
 from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent,
-                          check_number, log_rms, model_folder, read_model)
+                          check_number, in_evaluation, log_rms, model_folder, read_model, safe_sqrt)
 from .music import midi2hz
 from .references import SparseMDCT, imdct, mdct, mdct_frames, overlap_add, sine_window
 
@@ -59,7 +59,7 @@ N_PEAKS, N_LASTING = 16, 3   # strongest peaks kept of a frame, if found in as m
 
 @lru_cache
 @torch.inference_mode(False)
-def _hann(size, device): return torch.hann_window(size, device=device)
+def _hann(size, device): return torch.hann_window(size, dtype=torch.float32, device=device)
 
 def _all_bins(wav, size, n_bins):
     "The lowest bins of Fourier transforms under a Hann window (b, n, f)."
@@ -72,17 +72,18 @@ def _all_bins(wav, size, n_bins):
 @torch.inference_mode(False)
 def _partial_sums(size, n_bins, device):
     "Cosines and sines of bins for `HOP` samples (512, 2 f), and turns of a frame's parts (size / 512, f)."
-    turn = -2j * pi * torch.arange(n_bins, dtype=torch.float64) / size
-    within = (turn * torch.arange(HOP)[:, None]).exp()
-    between = (turn * torch.arange(0, size, HOP)[:, None]).exp()
+    at = torch.arange(size, dtype=torch.float64, device='cpu')
+    turn = -2j * pi * at[:n_bins] / size
+    within, between = (turn * at[:HOP, None]).exp(), (turn * at[::HOP, None]).exp()
     return torch.cat([within.real, within.imag], 1).float().to(device), between.to(device, torch.complex64)
 
 def _few_bins(wav, size, n_bins):
     "The same as `_all_bins`, by sums over parts of frames."
     n, (within, between) = wav.shape[-1] // HOP + 1, _partial_sums(size, n_bins + 1, wav.device)
     parts = F.pad(wav[:, 0], (size // 2, size // 2))[:, :(n - 1) * HOP + size].unflatten(1, (-1, HOP))
-    with torch.autocast(wav.device.type, enabled=False):          # bf16 finds tones in its own rounding
-        sums = torch.complex(*(parts @ within).chunk(2, 2))
+    kind = wav.device.type if torch.amp.is_autocast_available(wav.device.type) else 'cpu'
+    with torch.autocast(kind, enabled=False):                     # bf16 finds tones in its own rounding
+        sums = torch.complex(*(parts @ within.to(parts.dtype)).chunk(2, 2))
     spec = sum(sums[:, i:i + n] * turn for i, turn in enumerate(between))
     below = torch.cat([spec[..., 1:2].conj(), spec[..., :-2]], 2)
     return spec[..., :-1] / 2 - (below + spec[..., 1:]) / 4
@@ -110,9 +111,9 @@ def _band(wav, first, stop, size):
     is_peak, tone = _peaks(power, size)
     is_peak = is_peak & (tone.round() >= first) & (tone.round() < stop)
     lobe = F.pad(power, (1, 1)).unfold(2, 5, 1).sum(3) / 1.5             # the window spreads a sine over it
-    amplitude = lobe.sqrt() * is_peak
+    amplitude = safe_sqrt(lobe) * is_peak
     index = (tone.round().long() - first).clamp(0, stop - first - 1)
-    zeros = torch.zeros(*power.shape[:2], stop - first, device=wav.device)
+    zeros = power.new_zeros(*power.shape[:2], stop - first)
     best = zeros.scatter_reduce(2, index, amplitude, 'amax')
     strongest = is_peak & (amplitude == best.gather(2, index))
     return best, zeros.scatter_add(2, index, (tone - tone.round()) * strongest)
@@ -133,28 +134,35 @@ def find_sinusoids(
     return (amplitude * kept).mT, (offset * kept).mT
 
 # %% ../nbs/01c_autoencoder.ipynb #46088eca
+_NO_FLOAT64 = ['mps']     # kinds of devices, of which phases are computed on the CPU
+
+def _double(x): return (x.cpu() if x.device.type in _NO_FLOAT64 else x).double()
+
 def tone_frequencies(
     offset: Tensor,   # in semitones (b, 105, n)
-) -> Tensor:          # in Hz, float64 (b, 105, n)
+) -> Tensor:          # in Hz, float64 (b, 105, n); of MPS on the CPU
     "Frequencies of the semitones and their offsets."
+    offset = _double(offset)
     midi = torch.arange(N_TONES, dtype=torch.float64, device=offset.device)[:, None] + LOWEST
-    return midi2hz(midi + offset.double())
+    return midi2hz(midi + offset)
 
 @lru_cache
+@torch.inference_mode(False)
 def _first_phases():
     "Phases at the start, random and always the same (105, 1)."
-    return 2 * pi * torch.rand(N_TONES, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    return 2 * pi * torch.rand(N_TONES, 1, generator=generator, dtype=torch.float64, device='cpu')
 
 def tone_phases(
     offset: Tensor,               # in semitones (b, 105, n)
     phase: Tensor | None = None,  # at frame `at` (b, 105, 1); None: those with which every sound begins
     at: int = 0,                  # frame of which the phase is known
-) -> Tensor:                      # at the centre of each frame, float64 (b, 105, n)
+) -> Tensor:                      # at the centre of each frame, float64 (b, 105, n); of MPS on the CPU
     "Phases of sinusoids whose frequency goes in straight lines from frame to frame."
     freq = tone_frequencies(offset)
     turns = (freq[..., 1:] + freq[..., :-1]) / 2 * HOP / SR
     total = F.pad(turns % 1, (1, 0)).cumsum(2)
-    phase = _first_phases().to(offset.device) if phase is None else phase
+    phase = (_first_phases() if phase is None else phase).to(total)
     return (phase + 2 * pi * (total - total[..., at:at + 1])) % (2 * pi)
 
 # %% ../nbs/01c_autoencoder.ipynb #6cd676e8
@@ -168,15 +176,17 @@ def draw_sinusoids(
     with torch.no_grad():
         freq = tone_frequencies(offset).mT * size / SR                       # in bins
         freq = freq.where((freq % 1 - .5).abs() > 1e-3, freq.floor() + .501)   # at .5 the lobe would be 0 / 0
-        angle = (phase.mT - pi * freq / size).float()                        # at the window's centre
-        lobe = (pi * freq).cos().float() * (size**.5 / (4 * pi))
-        bins, part = freq.floor().long().clamp(0, n_bins - 6), (freq % 1).float()   # NaN too has a place
-    tones = amplitude.mT * torch.complex(lobe * angle.cos(), lobe * angle.sin())
-    spec = torch.zeros(*tones.shape[:2], n_bins + 4, dtype=tones.dtype, device=tones.device)   # from bin -4
-    for k in range(-4, 6): spec.scatter_add_(2, bins + (k + 4), tones / (.25 - (k - part).square()))
-    below = F.pad(spec[..., :4].flip(2).conj(), (1, n_bins - 5))             # bins below 0 are mirrored
-    turn = torch.polar(*[torch.ones(n_bins), torch.arange(n_bins) * pi / size]).to(tones.device)
-    return (spec[..., 4:] + below) * turn
+        angle = (phase.to(freq).mT - pi * freq / size).to(amplitude)         # at the window's centre
+        lobe = (pi * freq).cos().to(amplitude) * (size**.5 / (4 * pi))
+        part, bins = (freq % 1).to(amplitude), freq.floor().long().clamp(0, n_bins - 6)  # NaN too has a place
+        bins = bins.to(part.device).expand(2, *bins.shape)
+    tones = amplitude.mT * torch.stack([lobe * angle.cos(), lobe * angle.sin()])   # real and imaginary parts
+    spec = tones.new_zeros(*tones.shape[:3], n_bins + 4)                     # from bin -4
+    for k in range(-4, 6): spec.scatter_add_(3, bins + (k + 4), tones / (.25 - (k - part).square()))
+    below = F.pad(spec[..., :4].flip(3), (1, n_bins - 5))                    # bins below 0 are mirrored
+    at = torch.arange(n_bins, dtype=spec.dtype, device=spec.device) * (pi / size)
+    turn = torch.polar(torch.ones_like(at), at)
+    return torch.complex(spec[0, ..., 4:] + below[0], spec[1, ..., 4:] - below[1]) * turn
 
 # %% ../nbs/01c_autoencoder.ipynb #498233d5
 FRAMES = 4     # Fourier frames in a frame of `z`
@@ -196,7 +206,8 @@ class RollEncoder(nn.Module):
     def forward(self, amplitude, offset):                          # (b, 105, 4 n), square roots of amplitudes
         seen = torch.stack([4 * amplitude, 4 * amplitude * offset])
         seen = rearrange(seen, 'c b k (n r) -> b n (c r k)', r=FRAMES)
-        return self.z_norm(self.to_z(self.blocks(self.from_roll(seen).mT).mT).mT.float())
+        z = self.to_z(self.blocks(self.from_roll(seen).mT).mT).mT
+        return self.z_norm(z.to(self.z_norm.running_mean.dtype))          # not in bf16
 
 # %% ../nbs/01c_autoencoder.ipynb #25fbae99
 class RollDecoder(nn.Module):
@@ -212,7 +223,7 @@ class RollDecoder(nn.Module):
         self.norm, self.to_roll = nn.LayerNorm(width), nn.Linear(width, 2 * FRAMES * N_TONES)
 
     def forward(self, z):                                             # (b, d, n)
-        roll = self.to_roll(self.norm(self.blocks(self.from_z(z.mT).mT).mT)).float()
+        roll = self.to_roll(self.norm(self.blocks(self.from_z(z.mT).mT).mT)).to(z.dtype)
         amplitude, offset = rearrange(roll, 'b n (c r k) -> c b k (n r)', c=2, r=FRAMES)
         return F.softplus(amplitude, beta=8) / 4, offset.tanh() / 2   # square roots of amplitudes, offsets
 
@@ -244,7 +255,8 @@ class Encoder(nn.Module):
 
     def forward(self, seen):                                          # (b, n_rows, n_bins)
         h = self.blocks(self.from_spectrum(seen).mT)
-        return self.z_norm(self.to_z(rearrange(h, 'b w (n r) -> b n (r w)', r=ROWS)).mT.float())
+        z = self.to_z(rearrange(h, 'b w (n r) -> b n (r w)', r=ROWS)).mT
+        return self.z_norm(z.to(self.z_norm.running_mean.dtype))
 
 # %% ../nbs/01c_autoencoder.ipynb #2959d96c
 class Residual(nn.Module):
@@ -324,21 +336,25 @@ class _Networks(nn.Module):
         self.heads = nn.Linear(most, N_READ)
         tonal = torch.tensor([is_tonal(channel) for channel in range(most)])
         self.register_buffer('is_tonal', tonal, persistent=False)
+        self.tonal, rest = [[i for i in range(most) if is_tonal(i) == wanted] for wanted in (True, False)]
+        self.places = sorted(range(most), key=[*rest, *self.tonal].__getitem__)   # of channels, the tonal ones last
 
     def pad(self, z):
         "All channels, those that are not kept as zeros."
+        z = z.to(next(self.parameters()))
         whole = z.new_zeros(len(z), len(self.is_tonal), z.shape[2])
         return whole.index_copy(1, torch.tensor(self.kept, device=z.device), z)
 
     def decode_roll(self, z):
         "Square roots of amplitudes, and offsets, that the channels of `z` hold (b, 105, 4 n)."
-        return self.roll_decoder(self.pad(z)[:, self.is_tonal])
+        return self.roll_decoder(self.pad(z)[:, self.tonal])
 
     def add_residual(self, z, tones, detail, size):
         "Spectrum of the deterministic part (b, n, 513), and magnitudes of noise."
         n, n_rows = tones.shape[1], -(-tones.shape[1] // PAIR)
         seen = [x if x is None else log_magnitude_rows(x, n_rows) for x in (tones, detail)]
-        rows = self.residual(self.pad(z), *seen, torch.tensor(size, device=z.device)).float()
+        z = self.pad(z)
+        rows = self.residual(z, *seen, torch.tensor(size, device=z.device)).to(z.dtype)
         magnitude, noise, angle = [x.unflatten(2, (PAIR, -1)).flatten(1, 2)[:, :n] for x in rows.chunk(3, 2)]
         magnitude, noise = magnitude.clamp(max=5).exp(), noise.clamp(max=5).exp()
         base = tones if detail is None else detail
@@ -351,12 +367,12 @@ N_NOISE = 4096      # frames of noise before it begins anew: 95 s
 @torch.inference_mode(False)
 def _noise_table(device):
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(N_NOISE, HOP + 1, dtype=torch.complex64, generator=generator).to(device)
+    return torch.randn(N_NOISE, HOP + 1, dtype=torch.complex64, generator=generator, device='cpu').to(device)
 
 def standing_noise(
     start: int,      # Fourier frame of the whole sound
     n: int,          # frames
-    device=None,     # None: the CPU
+    device='cpu',    # where it is needed
 ) -> Tensor:         # complex, of variance 1 (n, 513)
     "White noise that depends on the place in the sound alone."
     return _noise_table(device)[torch.arange(start, start + n, device=device) % N_NOISE]
@@ -404,7 +420,7 @@ class _Sized(_Networks, Codec):
 
     def draw_size(self) -> Size:
         "Channels and detail of a batch in training."
-        size = list(SIZES.values())[int(torch.multinomial(torch.tensor(SIZE_SHARES), 1))]
+        size = list(SIZES.values())[int(torch.tensor(SIZE_SHARES, device='cpu').multinomial(1))]
         return size if torch.rand(()) < DETAIL_SHARE else replace(size, detail=0)
 
 # %% ../nbs/01c_autoencoder.ipynb #70bfec06
@@ -422,8 +438,9 @@ class _Finding(_Sized):
         n_samples: int,      # length of the sound
     ) -> tuple:              # square roots of amplitudes, and offsets (b, 105, 4 n)
         "Smooth sinusoids over three frames: what beats faster is not heard."
-        root, more = _smooth(amplitude.sqrt()), FRAMES * self.n_frames(n_samples) - amplitude.shape[2]
-        near = _smooth(amplitude.sqrt() * offset) / (root + 1e-4)      # of a tone that begins or ends beside
+        sharp, more = safe_sqrt(amplitude), FRAMES * self.n_frames(n_samples) - amplitude.shape[2]
+        root = _smooth(sharp)
+        near = _smooth(sharp * offset) / (root + 1e-4)      # of a tone that begins or ends beside
         return F.pad(root, (0, more)), F.pad(torch.where(amplitude > 0, offset, near), (0, more))
 
     def encode_z(self,
@@ -434,15 +451,14 @@ class _Finding(_Sized):
         n = self.n_frames(wav.shape[-1])
         rest = self.encoder(log_magnitude_rows(stft(wav), ROWS * n))
         tonal = self.roll_encoder(*(roll or self.find_roll(wav)))
-        z = rest.new_empty(len(rest), len(self.is_tonal), n)
-        z[:, self.is_tonal], z[:, ~self.is_tonal] = tonal.to(rest.dtype), rest
-        return z
+        return torch.cat([rest, tonal.to(rest.dtype)], 1)[:, self.places]
 
 # %% ../nbs/01c_autoencoder.ipynb #679941f7
 class _Sounding(_Finding):
     "From sound to latent and back."
     def encode(self, wav, level=None):
-        level = log_rms(wav) if level is None else level
+        wav = wav.to(next(self.parameters()))
+        level = log_rms(wav) if level is None else level.to(wav)
         wav = wav / level.exp()[:, None, None]
         detail = self.sparse_mdct.select(mdct(wav, self.frame)) if self.sparse_mdct else None
         return Latent(self.encode_z(wav)[:, self.kept], level, detail)
@@ -463,6 +479,7 @@ class _Sounding(_Finding):
     def decode(self, latent, n_samples):
         if latent.z.shape[1] != self.channels or (latent.detail is None) != (self.sparse_mdct is None):
             raise ValueError(f'this latent was not made at {self.size}: decode it with model.with_size(...)')
+        latent = latent.to(self.device)
         spec, noise, _ = self.spectrum(latent, n_samples)
         noise = noise * standing_noise(latent.start * FRAMES, noise.shape[1], noise.device)
         return istft(spec + noise, n_samples) * latent.level.exp()[:, None, None]
@@ -570,13 +587,12 @@ MusicAutoencoder.draw, MusicAutoencoder.draw_rolls = draw, draw_rolls
 
 # %% ../nbs/01c_autoencoder.ipynb #0a4c8441
 def load_model(
-    name: str | Path = 'base',     # a model folder, or one of `SIZES` for the model that ships
+    name: str | Path = 'base',     # one of `SIZES`: the model that ships; or a model folder, as any `Path` is
     size: str | None = None,       # one of `SIZES`; None: that of the folder
     device: str = 'cpu',           # where to put it
 ) -> nn.Module:                    # in evaluation mode
     "Load the model that ships with celae, at one of its sizes, or a model of one's own."
-    if str(name) in SIZES and not (Path(name)/'config.json').exists():
-        name, size = 'autoencoder', size or str(name)
+    if isinstance(name, str) and name in SIZES: size = size or name
     classes = MusicAutoencoder, CELAutoencoderLeakyReLU, CELAutoencoderSiLU
     model = read_model(model_folder(name), classes, device)
     if size is None: return model
@@ -605,7 +621,7 @@ def export_onnx(
     folder = Path(folder)
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)      # it misses torchvision, which is not needed
     how = dict(dynamo=True, verbose=False, external_data=False)
-    model.eval()
+    model = in_evaluation(model)
     for name, (args, axes) in onnx_inputs(model).items():
         with warnings.catch_warnings(), atomic_write(folder/f'{name}.onnx') as part:
             warnings.simplefilter('ignore')                           # of the exporter about itself

@@ -95,13 +95,13 @@ def beat_channels(
     frame_secs: float,     # from frame to frame
 ) -> Tensor:               # cosine, sine and "known" of the beat and of the bar (6, n_frames)
     "Phases of beat and bar in each frame."
-    told = torch.zeros(BEAT_CHANNELS, n_frames)
+    told = torch.zeros(BEAT_CHANNELS, n_frames, dtype=torch.float32, device='cpu')
     if beats is None: return told
     beat = _phase(beats, np.arange(n_frames) * frame_secs)
     phases = [beat] if beats.per_bar is None else [beat, (beats.first - 1 + beat) / beats.per_bar]
     for i, phase in enumerate(phases):
         angle = torch.from_numpy(2 * np.pi * phase)
-        told[3 * i:3 * i + 3] = torch.stack([angle.cos(), angle.sin(), torch.ones(n_frames)])
+        told[3 * i:3 * i + 3] = torch.stack([angle.cos(), angle.sin(), torch.ones_like(angle)])
     return told
 
 # %% ../nbs/03c_beats.ipynb #a4c5033d

@@ -43,7 +43,14 @@ Sound = Annotated[str, Option('-o', '--out', metavar='FILE', help='Result: .wav 
                               show_default=False)]
 Model = Annotated[str | None, Option(metavar='FOLDER', help='Your own model; not given: the one that ships.')]
 Seed = Annotated[int, Option(min=0, max=2**32 - 1, help='The same seed gives the same result.')]
-Device = Annotated[str, Option(help='auto, cpu, cuda or mps.')]
+
+def _device(value):
+    "A device that is there; said before anything else is done."
+    if value in ('auto', 'cpu'): return value
+    from celae.models import pick_device
+    return pick_device(value)
+
+Device = Annotated[str, Option(callback=_device, help='Where models run: auto, cpu, cuda or mps.')]
 Cache = Annotated[Path | None, Option(help='Where decoded clips are kept.')]
 FoldersAreLabels = Annotated[bool, Option(
     '--folders-are-labels', help='Take folders named train, valid or test as labels, not as a split.')]
@@ -67,10 +74,10 @@ def _key(value):
     except ValueError as e: raise typer.BadParameter(str(e)) from None
     return value
 
-def _musical(model):
+def _musical(model, device):
     "A model at the size whose latents can be edited; those of 2024 have one size only."
     from celae.autoencoder import load_model
-    net = load_model(model or 'autoencoder')
+    net = load_model(model or 'autoencoder', device=device)
     return net.with_size('musical') if hasattr(net, 'with_size') else net
 
 def _shipped():
@@ -201,6 +208,9 @@ def train(
     out: Annotated[Path, Option(help='Where the model goes.')] = Path('model'),
     steps: Annotated[int, Option(
         min=1, max=10_000_000, help='Batches: 8 crops of 3 s; of silu and leakyrelu 16 clips.')] = 1000,
+    lr: Annotated[float | None, Option(
+        min=1e-9, max=10, callback=_finite,
+        help='Highest learning rate. [default: 0.001; of silu and leakyrelu 0.01; with --from a fifth]')] = None,
     max_clips: MaxClips = None, seed: Seed = 0, device: Device = 'auto',
     resume: Annotated[bool, Option('--resume', help='Go on from the last checkpoint in OUT.')] = False,
     overwrite: Overwrite = False,
@@ -216,22 +226,22 @@ def train(
     from celae.data import Clips, clip_table, load_clips
     from celae.evaluation import evaluate
     from celae.files import atomic_write
-    from celae.models import model_card, model_hash
-    from celae.training import check_size, fit_codec, new_model, pick_device
+    from celae.models import model_card, model_hash, pick_device
+    from celae.training import check_size, fit_codec, new_model
     device = pick_device(device)
-    net, config = new_model(model, latent_size, start, steps=steps, seed=seed)
+    net, config = new_model(model, latent_size, start, steps=steps, seed=seed, **dict(lr=lr) if lr else {})
     weights = model_hash(net) if start else 'fresh'
     table = clip_table(folder, max_clips, seed=seed, split_folders=not folders_are_labels)
     check_size(Clips(table, None), n_test=0)                    # before anything is decoded
     clips = load_clips(table, cache)
     check_size(clips, n_test=0)
     test = clips.split('test') if (clips.table.split == 'test').any() else None
-    before = evaluate(net.eval(), test, title='scoring before') if start and test else None
+    before = evaluate(net.to(device), test, title='scoring before') if start and test else None
     part = clips.split('train')
     fit_codec(net.train(), clips, config, out, dict(weights=weights), device=device, devices=devices,
               num_nodes=num_nodes, resume=resume)
     if rank: return                                             # one process speaks for all
-    said = _said(evaluate(net, test), before) if test else 'no score, as no track is left to test on'
+    said = _said(evaluate(net.to(device), test), before) if test else 'no score, as no track is left to test on'
     learned = (f'Learned from {len(part)} clips of 5 s ({part.tracks.nunique()} tracks) by `celae train`, '
                f'{steps} steps, seed {seed}' + (f', from the weights {weights}.' if start else '.'))
     card = model_card(net, [learned, f'{said[0].upper()}{said[1:]}.'])
@@ -386,7 +396,7 @@ def encode(
     part: Annotated[str, Option(help='Which part of the files: 1/2 and 2/2 on two machines.')] = '1/1',
     resume: Annotated[bool, Option(
         '--resume', help='Leave out files whose latent file was made of them with these options.')] = False,
-    overwrite: Overwrite = False,
+    device: Device = 'auto', overwrite: Overwrite = False,
 ):
     """Turn audio into latent files (.celae). Files may be hours long.
 
@@ -401,7 +411,7 @@ def encode(
     from celae.autoencoder import load_model
     from celae.data import sound_format
     from celae.streams import encode_file, save_latent
-    net = load_model(model or 'autoencoder', size) if size else _musical(model)
+    net = load_model(model or 'autoencoder', size, device) if size else _musical(model, device)
     there = {path: result for path, result in plan.items() if resume and result.exists()}
     done = {path: result for path, result in there.items() if _is_encoded(path, result, net, mono, exact)}
     for path in plan.keys() - done:
@@ -444,7 +454,7 @@ def decode(
     model: Model = None,
     out: Annotated[str | None, Option('-o', '--out', metavar='PATH', help='Result for one file (.wav .flac .ogg '
                                       '.opus .mp3), folder for several or with / at its end.')] = None,
-    rate: Rate = None, stereo: Stereo = None,
+    rate: Rate = None, stereo: Stereo = None, device: Device = 'auto',
     overwrite: Overwrite = False,
 ):
     """Turn latent files back into sound: song.wav, or song.decoded.wav where the original is.
@@ -457,7 +467,7 @@ def decode(
     _check_names(model)
     from celae.autoencoder import load_model
     from celae.streams import load_latent, write_decoded
-    net = load_model(model or 'autoencoder')
+    net = load_model(model or 'autoencoder', device=device)
     def work(path, result):
         stored = load_latent(path, net)
         n = len(stored.latent.z)
@@ -474,7 +484,7 @@ def _remade(file, out, change, net, rate, stereo, keep_air):
     if change.edits or keep_air is not None:
         raise ValueError(f'{file}: holds edits of its own; leave out other edits')
     to = target_format(SoundFormat(SR), out, rate, stereo)
-    write_audio(out, remake(file, net).numpy(), like=to)
+    write_audio(out, remake(file, net).cpu().numpy(), like=to)
 
 def _air(file, own, to, keep, change):
     "What lies above 11 kHz, where it is to be kept; None: it is not."
@@ -513,7 +523,7 @@ def edit(
     keep_air: Annotated[bool | None, Option(
         '--keep-air/--no-keep-air', show_default=False, help='Keep what is above 11 kHz in the input; not '
         'given: unless tones are moved in time or pitch.')] = None,
-    overwrite: Overwrite = False,
+    device: Device = 'auto', overwrite: Overwrite = False,
     **options,
 ):
     """Change the latent of a piece of music and hear what happens.
@@ -531,7 +541,7 @@ def edit(
     import torch
     from celae.data import SR
     from celae.edits import make_edit
-    net, values = _musical(model), {name.replace('_', '-'): value for name, value in options.items()}
+    net, values = _musical(model, device), {name.replace('_', '-'): value for name, value in options.items()}
     change = make_edit(values, seed, net.frame)
     change(net.encode(torch.zeros(1, 1, SR)), net)            # refuses here and not after an hour
     def work(file, result):
@@ -645,7 +655,7 @@ def generate(
     seed: Seed = 0, model: Model = None,
     prior: Annotated[str | None, Option(
         help='A folder, prior-builtin or prior-albums. [default: the first that knows the style]')] = None,
-    rate: Rate = None, stereo: Stereo = None, overwrite: Overwrite = False,
+    rate: Rate = None, stereo: Stereo = None, device: Device = 'auto', overwrite: Overwrite = False,
 ):
     """Make new music, or go on with a file, or vary it.
 
@@ -674,7 +684,7 @@ def generate(
     to = target_format(own, out, rate, stereo)
     n = own.channels if to.channels > 1 else 1
     if begin: log.info('%s', f'{own} -> {"varied" if strength else "continued"} at 22 kHz, {_channels(n)} -> {to}')
-    parts = load_prior(prior) if prior else find_prior(style), _musical(model)
+    parts = load_prior(prior, device) if prior else find_prior(style, device), _musical(model, device)
     asked = dict(tempo=tempo, key=key, beats=beats_of(beats_from) if beats_from else None)
     made_at = to.rate if begin else SR
     if begin: wav = vary_file(*parts, begin, secs, strength, style, seed, n > 1, rate=made_at, **asked)

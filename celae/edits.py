@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from .data import SR
-from .models import Codec, Latent, check_number, seeded
+from .models import Codec, Latent, check_number, in_evaluation, seeded
 
 # %% ../nbs/04a_edits.ipynb #5318278a
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ def edit_wav(
     edit: Edit | None = None,  # None: change nothing
 ) -> Tensor:           # sound (b, 1, t)
     "Encode, edit and decode."
+    codec = in_evaluation(codec)
     latent = codec.encode(wav)
     return codec.decode(edit(latent, codec) if edit else latent, wav.shape[-1])
 
@@ -117,7 +118,7 @@ class Noise(Edit):
     seed: int = 0   # the same seed adds the same noise
 
     def change(self, z, codec=None):
-        noise = torch.randn(z.shape, generator=seeded(self.seed)).to(z)
+        noise = torch.randn(z.shape, generator=seeded(self.seed), dtype=torch.float32, device='cpu').to(z)
         return z + self.amount * z.std() * noise
 
 # %% ../nbs/04a_edits.ipynb #5ac42b56
@@ -172,7 +173,7 @@ def probe_direction(
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    x, is_it = z.mean(2).numpy(), np.asarray(labels) == label
+    x, is_it = z.mean(2).cpu().numpy(), np.asarray(labels) == label
     if is_it.all() or not is_it.any():
         raise ValueError(f'{label}: a direction needs clips with this label and clips without')
     steps = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(x, is_it)
@@ -187,7 +188,7 @@ def principal_directions(
 ) -> tuple[Tensor, Tensor]:   # directions (n, d), scaled by standard deviation; shares of variance (n,)
     "Principal components of frames."
     from sklearn.decomposition import PCA
-    pca = PCA(n, random_state=0).fit(z.mT.reshape(-1, z.shape[1]).numpy())
+    pca = PCA(n, random_state=0).fit(z.mT.reshape(-1, z.shape[1]).cpu().numpy())
     directions = pca.components_ * pca.explained_variance_[:, None]**.5
     return torch.from_numpy(directions).float(), torch.from_numpy(pca.explained_variance_ratio_).float()
 
@@ -215,7 +216,7 @@ class Shuffle(Edit):
 
     def change(self, z, codec=None):
         pieces = list(z.split(self.n_frames or z.shape[2], 2))
-        order = torch.randperm(len(pieces), generator=seeded(self.seed))
+        order = torch.randperm(len(pieces), generator=seeded(self.seed), device='cpu')
         return torch.cat([pieces[i] for i in order], 2)
 
 # %% ../nbs/04a_edits.ipynb #a7c4b5bd
@@ -228,7 +229,7 @@ class Freeze(Edit):
 
     def change(self, z, codec=None):
         if self.start < 0: return z
-        i = torch.arange(z.shape[2])
+        i = torch.arange(z.shape[2], device=z.device)
         start = min(self.start, len(i) - 1)
         looped = (start + (i - start) % self.loop).clamp(max=len(i) - 1)
         return z[..., torch.where(i < start, i, looped)]
@@ -246,7 +247,7 @@ def average(
 ) -> Latent:        # of one clip
     "The mean of all clips."
     def mean(parts): return None if parts[0] is None else torch.cat(parts).mean(0, keepdim=True)
-    latents = _alike(latents)
+    latents = _alike([latent.to(latents[0].z.device) for latent in latents])
     z, level = mean([latent.z for latent in latents]), mean([latent.level for latent in latents])
     return replace(latents[0], z=z, level=level)
 
@@ -271,7 +272,7 @@ def interpolate(
     "Interpolate between two clips."
     paths = dict(linear=torch.lerp, spherical=slerp)
     if kind not in paths: raise ValueError(f'kind is {kind!r}, not one of {", ".join(paths)}')
-    a, b = _alike([a, b])
+    a, b = _alike([a, b.to(a.z.device)])
     n, weight = a.z.shape[2], torch.as_tensor(weight).to(a.z)
     if weight.ndim and weight.shape[-1] < n:
         raise ValueError(f'weight has {weight.shape[-1]} values, the latent {n} frames')
@@ -291,7 +292,7 @@ class Towards(Edit):
 
     def __call__(self, latent, codec=None):
         n = min(latent.z.shape[2], self.other.z.shape[2])
-        weight = self.weight if self.until is None else torch.linspace(self.weight, self.until, n)
+        weight = self.weight if self.until is None else np.linspace(self.weight, self.until, n)
         return interpolate(latent, self.other, weight, self.kind)
 
 # %% ../nbs/04a_edits.ipynb #06c9c9c0
@@ -300,7 +301,8 @@ def warp(
     at,               # positions in frames, fractions too (m,)
 ) -> Latent:          # z (b, d, m)
     "Resample a latent at given positions, by linear interpolation."
-    at = torch.as_tensor(np.asarray(at), dtype=latent.z.dtype).clamp(0, latent.z.shape[2] - 1)
+    at = torch.as_tensor(np.asarray(at), dtype=latent.z.dtype, device=latent.z.device)
+    at = at.clamp(0, latent.z.shape[2] - 1)
     low = at.long().clamp(max=max(0, latent.z.shape[2] - 2))
     high = (low + 1).clamp(max=latent.z.shape[2] - 1)
     return latent.with_z(torch.lerp(latent.z[..., low], latent.z[..., high], at - low))
@@ -334,7 +336,7 @@ def combine_rates(
 ) -> Latent:             # as long as the shorter
     "Combine the low-pass part in time of one clip with the high-pass part of a different one."
     n = min(slow.z.shape[2], fast.z.shape[2])
-    a, b = [latent.with_z(latent.z[..., :n]) for latent in (slow, fast)]
+    a, b = [latent.with_z(latent.z[..., :n]) for latent in (slow, fast.to(slow.z.device))]
     return a.with_z(Smooth(n_frames)(a).z + b.z - Smooth(n_frames)(b).z)
 
 # %% ../nbs/04a_edits.ipynb #2799b0d2
@@ -349,7 +351,7 @@ def random_latent(
     def draw(x, shape, dims):
         mean = x.mean(dims, keepdim=True)
         std = (x - mean).square().mean(dims, keepdim=True).sqrt()
-        return mean + std * torch.randn(shape, generator=rng).to(x)
+        return mean + std * torch.randn(shape, generator=rng, dtype=torch.float32, device='cpu').to(x)
     z = draw(like.z, (n_clips, like.z.shape[1], n_frames or like.z.shape[2]), (0, 2))
     return replace(like.with_z(z), level=None if like.level is None else draw(like.level, (n_clips,), 0))
 

@@ -12,22 +12,22 @@ import torch
 from .data import Clips
 from .display import plain_text
 from .metrics import METRICS
-from .models import Codec, Resampling
+from .models import Codec, Resampling, in_evaluation
 
 # %% ../nbs/02a_evaluation.ipynb #1d88835d
 @torch.no_grad()
 def evaluate(
-    codec: Codec,           # model or reference codec
+    codec: Codec,           # model, which works where it is, or reference codec
     clips: Clips,           # to score
     bs: int = 16,           # batch size
-    device: str = 'cpu',    # of the codec
     title: str = 'scoring',   # text before the progress bar
     metrics: list | None = None,   # names of `METRICS`; None: the quick ones
 ) -> pd.DataFrame:          # one row per clip: track, label, start, and a column for each metric
     "Score the reconstruction of every clip."
     names, parts = metrics or [name for name, metric in METRICS.items() if metric.quick], []
+    codec = in_evaluation(codec)
     for x in clips.batches(bs, title):
-        x_hat = codec.reconstruct(x.to(device)).float().cpu()
+        x_hat = codec.reconstruct(x).float().cpu()
         parts.append(pd.DataFrame({name: METRICS[name].function(x_hat, x) for name in names}))
     return pd.concat([clips.table[['track', 'label', 'start']], pd.concat(parts, ignore_index=True)], axis=1)
 
@@ -49,13 +49,12 @@ def bootstrap_interval(
 def compare_codecs(
     codecs: list,          # models and reference codecs
     clips: Clips,          # to score
-    device: str = 'cpu',   # of the models
 ) -> pd.DataFrame:         # one row per codec: name, size, means of metrics, SNR interval, SNR of resampling
     "Score codecs on the same clips, each beside plain resampling to its own size."
     rows, resampled = [], {}
     for codec in codecs:
         size, title = codec.values_per_clip, f'scoring {codec.label}'
-        scores = evaluate(codec, clips, device=device, title=title)
+        scores = evaluate(codec, clips, title=title)
         if size not in resampled:
             resampled[size] = evaluate(Resampling(size), clips, metrics=['snr']).snr.mean()
         low, high = bootstrap_interval(scores.snr, scores.track)

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['WINDOW', 'N_EXAMPLES', 'GUIDANCE', 'FRAME_SECS', 'ANY', 'P_OPEN', 'P_ALL_OPEN', 'P_BEGUN', 'P_GAP', 'TIME_LOGIT',
            'PRIORS', 'near_attention', 'LocalAttention', 'ConditionedBlock', 'Conditions', 'VelocityNetwork',
-           'integrate', 'LatentStatistics', 'check_guidance', 'LatentFlow', 'guided_velocity', 'latent_band',
-           'LatentPrior', 'draw_known', 'flow_loss', 'fit_prior', 'load_prior', 'find_prior', 'fitting_codec',
-           'generate', 'continue_clip', 'inpaint', 'vary', 'redraw', 'vary_file']
+           'integrate', 'draw_noise', 'LatentStatistics', 'check_guidance', 'LatentFlow', 'guided_velocity',
+           'latent_band', 'LatentPrior', 'draw_known', 'flow_loss', 'fit_prior', 'load_prior', 'find_prior',
+           'fitting_codec', 'generate', 'continue_clip', 'inpaint', 'vary', 'redraw', 'vary_file']
 
 # %% ../nbs/04_generation.ipynb #2f7935e9
 import json
@@ -29,9 +29,9 @@ from .beats import (BEAT_CHANNELS, KEY_NAMES, TEMPO_BPM, Beats, beat_channels, d
 from .data import (SR, AudioError, Clips, fade, limit_peaks, loudness, progress, read_audio, set_loudness,
                         table_hash)
 from .files import match_name
-from .models import Latent, check_number, model_folder, model_hash, read_model, seeded
+from .models import (Latent, check_number, fresh_weights, model_folder, model_hash, read_model, seeded)
 from .streams import decode_blocks
-from .training import TrainConfig, fit
+from .training import TrainConfig, apart, fit
 
 # %% ../nbs/04_generation.ipynb #865818a6
 WINDOW = 55     # frames: each attends to those less than this far away, the length of a clip of 5 s
@@ -39,8 +39,8 @@ WINDOW = 55     # frames: each attends to those less than this far away, the len
 def _rotate(x, base=100.):
     "Turn pairs of channels by angles that grow with the position (b, h, n, d)."
     n, half = x.shape[2], x.shape[3] // 2
-    speeds = base ** (-torch.arange(half, device=x.device) / half)
-    angle = torch.arange(n, device=x.device)[:, None] * speeds
+    def count(n): return torch.arange(n, dtype=torch.float32, device=x.device)
+    angle = count(n)[:, None] * base ** (-count(half) / half)
     turn = torch.polar(torch.ones_like(angle), angle)
     pairs = torch.view_as_complex(x.float().unflatten(3, (half, 2)).contiguous())
     return torch.view_as_real(pairs * turn).flatten(3).to(x.dtype)
@@ -55,10 +55,11 @@ def near_attention(
     more = n_parts * WINDOW - n
     q = F.pad(q, (0, 0, 0, more)).unflatten(2, (n_parts, WINDOW))
     k, v = [F.pad(x, (0, 0, WINDOW, WINDOW + more)).unfold(2, 3 * WINDOW, WINDOW).mT for x in (k, v)]
-    here, there = torch.arange(WINDOW) + WINDOW, torch.arange(3 * WINDOW)
-    place = there + WINDOW * (torch.arange(n_parts)[:, None, None] - 1)
+    def count(n): return torch.arange(n, device=q.device)
+    here, there = count(WINDOW) + WINDOW, count(3 * WINDOW)
+    place = there + WINDOW * (count(n_parts)[:, None, None] - 1)
     seen = ((here[:, None] - there).abs() < WINDOW) & (place >= 0) & (place < n)
-    near = F.scaled_dot_product_attention(q, k, v, attn_mask=seen.to(q.device))
+    near = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
     return near.flatten(2, 3)[:, :, :n]
 
 # %% ../nbs/04_generation.ipynb #29fa2fb2
@@ -135,7 +136,7 @@ class VelocityNetwork(nn.Module):
         n_heads: int = 6,      # of the attention
     ):
         super().__init__()
-        self.register_buffer('freqs', torch.logspace(0, 3, 32), persistent=False)
+        self.register_buffer('freqs', torch.logspace(0, 3, 32, dtype=torch.float32), persistent=False)
         self.time = nn.Sequential(nn.Linear(64, width), nn.GELU(), nn.Linear(width, width))
         self.label, self.key = nn.Embedding(n_labels + 1, width), nn.Embedding(len(KEY_NAMES) + 1, width)
         self.modulation = nn.Linear(width, 6 * width)
@@ -171,6 +172,15 @@ def integrate(
     return z
 
 # %% ../nbs/04_generation.ipynb #d438a65e
+def draw_noise(
+    shape: tuple,       # of the result
+    generator,          # a `torch.Generator`; None: torch's own
+    like: Tensor,       # of the device and type that is wanted
+) -> Tensor:            # normal, of variance 1
+    "Draw noise that does not depend on the device."
+    return torch.randn(*shape, generator=generator, dtype=torch.float32, device='cpu').to(like)
+
+# %% ../nbs/04_generation.ipynb #ab8c3f0d
 N_EXAMPLES = 32     # training clips of each label whose tempo and key are remembered
 
 class LatentStatistics(nn.Module):
@@ -206,8 +216,8 @@ class LatentStatistics(nn.Module):
         facts = [(b.tempo_bpm, b.per_bar or 0, key) if b else (0, 0, key) for b, key in zip(beats, keys)]
         for i in index.unique():
             mine = (index == i).nonzero()[:, 0].tolist()
-            some = torch.linspace(0, len(mine) - 1, N_EXAMPLES).round().long()
-            self.examples[i] = torch.tensor([facts[mine[j]] for j in some])
+            some = torch.linspace(0, len(mine) - 1, N_EXAMPLES).round().long().tolist()
+            self.examples[i] = torch.tensor([facts[mine[j]] for j in some]).to(self.examples)
 
     def normalise(self, z):      # (b, d, n)
         d, known = z.shape[1], len(self.z_mean)
@@ -218,13 +228,15 @@ class LatentStatistics(nn.Module):
 
     def draw_labels(self, index, generator):   # (b,), a number of a label more than there are: any
         n = len(self.level_mean)
-        return index.where(index < n, torch.randint(n, index.shape, generator=generator).to(index))
+        drawn = torch.randint(n, index.shape, generator=generator, device='cpu')
+        return index.where(index < n, drawn.to(index))
 
     def draw_examples(self, index, generator): # from `draw_labels`; gives tempo, beats in a bar, key (b, 3)
-        return self.examples[index, torch.randint(N_EXAMPLES, index.shape, generator=generator).to(index)]
+        drawn = torch.randint(N_EXAMPLES, index.shape, generator=generator, device='cpu')
+        return self.examples[index, drawn.to(index)]
 
     def draw_levels(self, index, generator):   # from `draw_labels`; gives (b,)
-        noise = torch.randn(len(index), generator=generator).to(self.level_mean)
+        noise = draw_noise((len(index),), generator, self.level_mean)
         return self.level_mean[index] + self.level_std[index] * noise
 
 # %% ../nbs/04_generation.ipynb #f01fef53
@@ -283,7 +295,7 @@ def guided_velocity(
     total = torch.zeros_like(z)
     factors = {i: a - b for i, (a, b) in enumerate(zip(weights, weights[1:])) if a != b}
     told = [asked.hide(n_labels, **dict.fromkeys([*guidance][i:], everywhere)) for i in factors]
-    t = torch.full((len(told) * len(z),), t).to(z)
+    t = z.new_full((len(told) * len(z),), t)
     v = flow(z.repeat(len(told), 1, 1), t, Conditions(*map(torch.cat, zip(*told)))).float()
     for factor, part in zip(factors.values(), v.chunk(len(told))): total = total + factor * part
     return total
@@ -299,7 +311,7 @@ def latent_band(
     "The part of a latent that moves at some speeds."
     n = z.shape[2]
     spec = torch.fft.rfft(torch.cat([z, z.flip(2)], 2))           # mirrored, so that nothing jumps at the end
-    hz = torch.arange(spec.shape[2], device=z.device) / (2 * n * FRAME_SECS)
+    hz = torch.arange(spec.shape[2], dtype=z.dtype, device=z.device) / (2 * n * FRAME_SECS)
     return torch.fft.irfft(spec * ((hz >= low_hz) & (hz < high_hz)), 2 * n)[..., :n]
 
 # %% ../nbs/04_generation.ipynb #45ecbabe
@@ -333,7 +345,7 @@ class _Asking(LatentFlow):
         keys = [told_key(name, int(row[2])) for name, row in zip(_each(key, n, 'keys'), examples)]
         beats = _each(beats, n, 'beats')
         told = [told_beats(wish, row[0], int(row[1])) for wish, row in zip(beats, examples)]
-        return Conditions.of(index, torch.tensor(keys).to(index), torch.stack(told).to(z), z)
+        return Conditions.of(index, torch.tensor(keys, device=index.device), torch.stack(told).to(z), z)
 
 # %% ../nbs/04_generation.ipynb #55082638
 def _restorer(noise, data, keep, keep_hz):
@@ -369,9 +381,10 @@ class LatentPrior(_Asking):
         weights, labels = check_guidance(guidance), label if isinstance(label, list) else [label] * n_clips
         rng, device = seeded(seed), self.z_mean.device
         index = torch.tensor([self.label_index(each) for each in labels], device=device)
-        noise = torch.randn(len(index), len(self.z_mean), n_frames, generator=rng).to(device)
+        noise = draw_noise((len(index), len(self.z_mean), n_frames), rng, self.z_mean)
         of_label = self.draw_labels(index, rng)                   # one for tempo, key and level
         asked = self.conditions(index, noise, key, beats, self.draw_examples(of_label, rng))
+        known = known and known.to(device)
         data, start = (noise, 0.) if known is None else (self.normalise(known.z), 1 - strength)
         if keep is not None:
             keep = keep.to(device)
@@ -395,9 +408,9 @@ def draw_known(
     generator: torch.Generator | None = None,    # None: torch's own
 ) -> Tensor:                                     # bool (n_clips, 1, n_frames)
     "Which frames of clips are known."
-    kind, *ends = torch.rand(3, n_clips, 1, 1, generator=generator)
+    kind, *ends = torch.rand(3, n_clips, 1, 1, generator=generator, device='cpu')
     low, high = [n_frames * end for end in (torch.minimum(*ends), torch.maximum(*ends))]
-    frame = torch.arange(n_frames)
+    frame = torch.arange(n_frames, device='cpu')
     begun, gap = frame < high, (frame < low) | (frame >= high)
     return (begun & (kind < P_BEGUN)) | (gap & (kind >= P_BEGUN) & (kind < P_BEGUN + P_GAP))
 
@@ -409,12 +422,12 @@ def flow_loss(
     generator: torch.Generator | None = None,  # draws times, noise and what is hidden; None: torch's own
 ) -> Tensor:                   # one number
     "Mean squared error of the velocity where music is not known. In validation all conditions are told."
-    n, noise = len(z), torch.randn(z.shape, generator=generator).to(z)
-    t = torch.rand(n, generator=generator).to(z)
+    n, noise = len(z), draw_noise(z.shape, generator, z)
+    t = torch.rand(n, generator=generator, dtype=torch.float32, device='cpu').to(z)
     unknown = torch.ones_like(z[:, :1])
     if prior.training:
-        t = (torch.randn(n, generator=generator) + TIME_LOGIT).sigmoid().to(z)
-        every, *each = torch.rand(1 + len(P_OPEN), n, generator=generator).to(z)
+        t = (draw_noise((n,), generator, z) + TIME_LOGIT).sigmoid()
+        every, *each = torch.rand(1 + len(P_OPEN), n, generator=generator, device='cpu').to(z)
         hidden = {name: (x < p) | (every < P_ALL_OPEN) for (name, p), x in zip(P_OPEN.items(), each)}
         known = draw_known(n, z.shape[2], generator).to(z)
         unknown = 1 - known
@@ -435,9 +448,9 @@ def _begin_from(prior, start):
 def _transposed(prior, codec, known, seed):
     "A copy of each clip, up to five semitones down or six up."
     z, index, keys, beats = known.tensors
-    up = torch.randint(1, 12, keys.shape, generator=torch.Generator().manual_seed(seed))
+    up = torch.randint(1, 12, keys.shape, generator=torch.Generator().manual_seed(seed), device='cpu')
     nearest = ((up + 5) % 12 - 5).tolist()                           # the same pitch classes
-    moved = torch.cat([codec.transpose(x[None], n) for x, n in zip(prior.denormalise(z), nearest)])
+    moved = torch.cat([codec.transpose(x[None], n) for x, n in zip(prior.denormalise(z), nearest)]).cpu()
     return TensorDataset(prior.normalise(moved), index, (keys + up) % 12 + keys // 12 * 12, beats)
 
 def _batch_loss(prior, batch):
@@ -445,6 +458,7 @@ def _batch_loss(prior, batch):
     return flow_loss(prior, z, Conditions.of(*told, z))
 
 # %% ../nbs/04_generation.ipynb #431fcfb3
+@apart()
 def fit_prior(
     latent: Latent,         # of all clips: z (n_clips, d, n), level (n_clips,)
     clips: Clips,           # the clips, or windows of `join_clips`, with labels and splits
@@ -462,9 +476,11 @@ def fit_prior(
     **settings,             # `width`, `depth` and `n_heads` of `LatentPrior`
 ) -> tuple[LatentPrior, pd.DataFrame]:   # the best prior; one row an epoch of 50 batches, or of all clips
     "Train a prior on the training clips of a collection."
-    torch.manual_seed(seed)
+    config = TrainConfig(n_steps, bs, lr, patience=n_steps, seed=seed, average=.999)
     labels, made_by = sorted(clips.labels.unique()), model_hash(codec) if codec else ''
-    prior = LatentPrior(labels, latent.z.shape[1], codec_hash=made_by, **settings)
+    latent = latent.to('cpu')
+    with fresh_weights(seed):
+        prior = LatentPrior(labels, latent.z.shape[1], codec_hash=made_by, **settings).float()
     beats, keys = described or describe_clips(clips)
     keys = [key_index(key) for key in keys]
     index = torch.tensor([prior.label_index(label) for label in clips.labels])
@@ -481,7 +497,6 @@ def fit_prior(
     copies = [_transposed(prior, codec, sets[0], each) for each in seeds]
     n_passes = max(1, round(50 * bs / (len(sets[0]) * (1 + n_transposed))))
     sets[0] = ConcatDataset([sets[0], *copies] * n_passes)
-    config = TrainConfig(n_steps, bs, lr, patience=n_steps, seed=seed, average=.999)
     about = dict(music=table_hash(clips.table), n_transposed=n_transposed)
     how = dict(about=about, device=device, title='training the prior', resume=resume)
     return prior, fit(prior, _batch_loss, sets, config, folder, **how)
@@ -493,8 +508,8 @@ def load_prior(
 ) -> LatentPrior:         # in evaluation mode
     "Load a prior that `fit_prior` or `save_model` wrote."
     prior = read_model(model_folder(name), (LatentPrior,), device)
-    low, high = torch.tensor([0., 0., 0.]), torch.tensor([1000., 32., len(KEY_NAMES)])
-    if not ((prior.examples.cpu() >= low) & (prior.examples.cpu() <= high)).all():          # false of NaN too
+    low, high = [prior.examples.new_tensor(ends) for ends in ((0, 0, 0), (1000, 32, len(KEY_NAMES)))]
+    if not ((prior.examples >= low) & (prior.examples <= high)).all():          # false of NaN too
         raise ValueError(f'{name}: not a usable prior (its tempos or keys are none)')
     made = prior.sample(n_frames=4, n_steps=1)
     if made.z.isfinite().all() and made.level.isfinite().all(): return prior
@@ -505,12 +520,13 @@ PRIORS = ('prior-builtin', 'prior-albums')   # weights that ship
 
 def find_prior(
     label: str | None = None,  # that it has to know, in any case; None: any
+    device: str = 'cpu',       # where to put it
 ) -> LatentPrior:              # the first that does
     "The prior that ships with celae and knows a label."
-    if label is None: return load_prior(PRIORS[0])
+    if label is None: return load_prior(PRIORS[0], device)
     configs = {name: json.loads((model_folder(name)/'config.json').read_text('utf-8')) for name in PRIORS}
     homes = {each: name for name in reversed(PRIORS) for each in configs[name]['labels']}
-    return load_prior(homes[match_name(label, sorted(homes), 'style')])
+    return load_prior(homes[match_name(label, sorted(homes), 'style')], device)
 
 # %% ../nbs/04_generation.ipynb #9abf741e
 def fitting_codec(
@@ -570,7 +586,7 @@ def continue_clip(
 ) -> Latent:                   # z (1, d, n + n_frames), of which the first n are those of the clip
     "Continue where a clip ends."
     n = clip.z.shape[2] + check_number('n_frames', n_frames, 1, 50_000, whole=True)
-    longer, keep = clip.with_z(F.pad(clip.z, (0, n_frames))), torch.arange(n) < clip.z.shape[2]
+    longer, keep = clip.with_z(F.pad(clip.z, (0, n_frames))), torch.arange(n, device='cpu') < clip.z.shape[2]
     return prior.sample(label, 1, n, seed, known=longer, keep=keep, **_open() | how)
 
 # %% ../nbs/04_generation.ipynb #d5468e4a
@@ -584,7 +600,7 @@ def inpaint(
     **how,                     # `key`, `beats`, `guidance`, `n_steps` of `LatentPrior.sample`
 ) -> Latent:                   # the same shape; outside of the gap it is the clip
     "Draw the frames of a gap so that they fit to both sides."
-    frames, n = torch.arange(clip.z.shape[2]), clip.z.shape[2]
+    frames, n = torch.arange(clip.z.shape[2], device='cpu'), clip.z.shape[2]
     if not 0 <= start < stop <= n:
         raise ValueError(f'a gap from frame {start} to {stop} does not lie in a clip of {n} frames')
     keep = (frames < start) | (frames >= stop)

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from .data import SR, Clips, check_splits, log, progress
 from .display import COLORS, MARKERS, plain_text
 from .evaluation import bootstrap_interval
-from .models import Codec, Latent, log_rms
+from .models import Codec, Latent, fresh_weights, in_evaluation, log_rms
 
 # %% ../nbs/03_latent_analysis.ipynb #4c7a2127
 def mirror_padding(
@@ -70,16 +70,14 @@ def clips_filled(
 
 @torch.no_grad()
 def encode_clips(
-    codec: Codec,          # model, which is put into evaluation mode, or reference codec
+    codec: Codec,          # model, which works where it is, or reference codec
     clips: Clips,          # to encode
     bs: int = 32,          # clips at a time
-    device: str = 'cpu',   # where a model runs
     title: str = 'encoding',  # words before the progress bar
 ) -> Latent:               # `z` and level, without detail: one row a clip, float32, on the CPU
     "Encode all clips."
-    if isinstance(codec, nn.Module): codec.to(device).eval()
-    shares = clips_filled(clips).split(bs)
-    latents = [encode_padded(codec, x.to(device), s) for x, s in zip(clips.batches(bs, title), shares)]
+    codec, shares = in_evaluation(codec), clips_filled(clips).split(bs)
+    latents = [encode_padded(codec, x, share) for x, share in zip(clips.batches(bs, title), shares)]
     z, level = [[getattr(latent, name) for latent in latents] for name in ('z', 'level')]
     return Latent(torch.cat(z).float().cpu(), None if level[0] is None else torch.cat(level).float().cpu())
 
@@ -87,11 +85,10 @@ def encode_clips(
 def untrained(
     model: nn.Module,  # any model with `config`, the arguments that it was made with
     seed: int = 0,     # decides the fresh weights
-) -> nn.Module:        # in evaluation mode, on the CPU
+) -> nn.Module:        # in evaluation mode, on the same device
     "Build the same model again with weights that have learned nothing."
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return type(model)(**model.config).eval()
+    with fresh_weights(seed): other = type(model)(**model.config).float().eval()
+    return other.to(next(model.parameters()).device)
 
 # %% ../nbs/03_latent_analysis.ipynb #20ca9db7
 def _correlations(z):
@@ -131,7 +128,7 @@ def frame_latents(
     n_channels: int = 64,   # successive values that become the channels of one frame
 ) -> np.ndarray:            # (b, n_channels, n // n_channels); what does not fill a frame is dropped
     "Cut latents of one channel into frames."
-    z = np.asarray(z, np.float32)
+    z = np.asarray(z.detach().cpu() if isinstance(z, torch.Tensor) else z, np.float32)
     if z.shape[1] != 1 or z.shape[2] < n_channels:
         raise ValueError(f'latents {z.shape}: framing takes one channel of at least {n_channels} values')
     n = z.shape[2] // n_channels
@@ -147,7 +144,7 @@ def clip_vectors(
     unknown = set(pooling.split('+')) - set(POOLINGS)
     if unknown:
         raise ValueError(f'{pooling}: unknown pooling {", ".join(unknown)}; choose from {" ".join(POOLINGS)}')
-    z = np.asarray(z, np.float32)
+    z = np.asarray(z.detach().cpu() if isinstance(z, torch.Tensor) else z, np.float32)
     return _pool(frame_latents(z, n_channels) if z.shape[1] == 1 and pooling != 'flatten' else z, pooling)
 
 # %% ../nbs/03_latent_analysis.ipynb #de3e13da

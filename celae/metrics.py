@@ -18,7 +18,9 @@ import torch.nn.functional as F
 import torchaudio
 from einops import rearrange
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from .data import SR, as_numpy
+from .models import safe_sqrt
 
 # %% ../nbs/01b_metrics.ipynb #cb04df14
 def mse(
@@ -58,6 +60,7 @@ class _Magnitudes(torch.autograd.Function):
         return mags
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         spec, mags, window = ctx.saved_tensors
         scale = grad / mags
@@ -75,7 +78,8 @@ def magnitudes(
 ) -> Tensor:                    # magnitudes (b, n, f)
     "Magnitudes of a Fourier transform under a Hann window; the first frame is centred on the first sample."
     padded = F.pad(wav[:, 0].float(), (n_fft // 2, n_fft // 2))
-    return _Magnitudes.apply(padded, torch.hann_window(n_fft, device=wav.device), hop or n_fft // 4)
+    window = torch.hann_window(n_fft, dtype=torch.float32, device=wav.device)
+    return _Magnitudes.apply(padded, window, hop or n_fft // 4)
 
 # %% ../nbs/01b_metrics.ipynb #41eb963e
 def _power(mags):
@@ -89,13 +93,14 @@ def log_spectral_distance(
     x: Tensor,      # original (b, 1, t)
 ) -> Tensor:        # (b,) in dB, 0 is perfect
     "Root mean square over bins of the difference of log spectra, mean over frames."
-    return (_power_db(x_hat) - _power_db(x)).square().mean(2).sqrt().mean(1)
+    return safe_sqrt((_power_db(x_hat) - _power_db(x)).square().mean(2)).mean(1)
 
 # %% ../nbs/01b_metrics.ipynb #141fabbe
 @lru_cache
 @torch.inference_mode(False)   # the cached tensor may be needed in training
 def _mel_filters(n_mels=128, n_fft=2048):
-    return torchaudio.functional.melscale_fbanks(n_fft // 2 + 1, 20., SR / 2, n_mels, SR)
+    with torch.device('cpu'):
+        return torchaudio.functional.melscale_fbanks(n_fft // 2 + 1, 20., SR / 2, n_mels, SR).float()
 
 def mel_db(
     mags: Tensor,  # from `magnitudes`, `n_fft` 2048

@@ -31,6 +31,7 @@ from .evaluation import bootstrap_interval
 from .latent_analysis import (Probe, ari_difference, clip_vectors, clips_filled, difference_columns,
     encode_padded, find_clusters, mirror_padding, paired_difference, prepare_steps,
     probe_scores, track_folds, usable_clips)
+from .models import in_evaluation
 
 # %% ../nbs/03a_probing.ipynb #a973759c
 LINEAR = dict(classes=LogisticRegression(max_iter=2000), numbers=RidgeCV(np.logspace(-2, 4, 13)))
@@ -79,6 +80,7 @@ def layer_vectors(
     bs: int = 32,               # clips at a time
 ) -> dict:                      # name of each layer, the last is `z` -> clip vectors (n_clips, n_features)
     "Clip vectors of each layer of the encoder."
+    model = in_evaluation(model)
     layers = {'from_spectrum': model.encoder.from_spectrum}
     layers |= {f'block {i}': block for i, block in enumerate(model.encoder.blocks, 1)}
     found = {name: [] for name in (*layers, 'z')}

@@ -17,24 +17,24 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 from .data import CLIP_SAMPLES, SR
-from .models import Codec, Latent, SparseSpectrum
+from .models import Codec, Latent, SparseSpectrum, safe_sqrt
 
 # %% ../nbs/01a_references.ipynb #5b6ac564
 @lru_cache
 @torch.inference_mode(False)   # the cached tensor may be needed in training
 def sine_window(
     hop: int,                             # half of its length
-    device: torch.device | None = None,   # None: the CPU
+    device: torch.device | str = 'cpu',   # where it is needed
 ) -> Tensor:                              # (2 * hop,)
     "The window of the MDCT: squares of two of them that overlap by half sum to 1."
-    return torch.sin(torch.pi * (torch.arange(2 * hop, device=device) + .5) / (2 * hop))
+    return torch.sin(torch.pi * (torch.arange(2 * hop, dtype=torch.float32, device=device) + .5) / (2 * hop))
 
 # %% ../nbs/01a_references.ipynb #361a14e3
 @lru_cache
 @torch.inference_mode(False)
 def _dct_turns(n, device):
     "Factors before and after the Fourier transform in `_dct4`."
-    k = torch.arange(n // 2, dtype=torch.float64)
+    k = torch.arange(n // 2, dtype=torch.float64, device='cpu')
     angles = torch.pi / n * (k + .25), torch.pi / n * k
     return [torch.polar(torch.ones_like(angle), -angle).to(device, torch.complex64) for angle in angles]
 
@@ -114,7 +114,7 @@ class SparseMDCT(Codec):
         frames = torch.arange(blocks.shape[1], device=coefs.device)[:, None] * span + places // self.n_bins
         index = (frames * hop + bins.gather(2, places % self.n_bins)).flatten(1)
         kept = some.gather(2, places).flatten(1)    # 0 past the last frame, where the index is clamped
-        return SparseSpectrum(kept.sign() * kept.abs().sqrt(), index.clamp(max=n * hop - 1), hop, n)
+        return SparseSpectrum(kept.sign() * safe_sqrt(kept.abs()), index.clamp(max=n * hop - 1), hop, n)
 
     def encode(self, wav, level=None):
         coefs = mdct(wav, self.frame)
@@ -134,22 +134,22 @@ class PCACodec(Codec):
         hop: int = 512,         # MDCT bins, and samples from frame to frame
     ):
         self.hop, self.values_per_clip = hop, latent_dim * mdct_frames(CLIP_SAMPLES, hop)
-        self.components_ = torch.eye(latent_dim, hop)   # (d, hop), orthonormal rows
+        self.components_ = torch.eye(latent_dim, hop, dtype=torch.float32, device='cpu')   # (d, hop), orthogonal
 
     def fit(self,
         batches,  # batches of training sound (b, 1, t)
     ) -> 'PCACodec':
         "Fit the components to sound."
-        second_moment = torch.zeros(self.hop, self.hop, dtype=torch.float64)
+        second_moment = torch.zeros(self.hop, self.hop, dtype=torch.float64, device='cpu')
         for wav in batches:
-            frames = rearrange(mdct(wav, self.hop), 'b k n -> (b n) k').double()
+            frames = rearrange(mdct(wav, self.hop), 'b k n -> (b n) k').cpu().double()
             second_moment += frames.mT @ frames
         vectors = torch.linalg.eigh(second_moment).eigenvectors.flip(1)
         self.components_ = vectors.mT[:len(self.components_)].float()
         return self
 
-    def encode(self, wav, level=None): return Latent(self.components_ @ mdct(wav, self.hop))
-    def decode(self, latent, n_samples): return imdct(self.components_.mT @ latent.z, n_samples)
+    def encode(self, wav, level=None): return Latent(self.components_.to(wav) @ mdct(wav, self.hop))
+    def decode(self, latent, n_samples): return imdct(self.components_.mT.to(latent.z) @ latent.z, n_samples)
 
 # %% ../nbs/01a_references.ipynb #f80f93b1
 class NoiseVocoder(Codec):
@@ -162,27 +162,30 @@ class NoiseVocoder(Codec):
         seed: int = 0,       # of the noise
     ):
         self.hop, self.seed, self.values_per_clip = hop, seed, n_bands * (CLIP_SAMPLES // hop + 1)
-        mel = torch.linspace(0, 2595 * np.log10(1 + SR / 2 / 700), n_bands + 1)
+        highest = 2595 * np.log10(1 + SR / 2 / 700)
+        mel = torch.linspace(0, highest, n_bands + 1, dtype=torch.float32, device='cpu')
         edges = 700 * (10**(mel / 2595) - 1) / (SR / 2) * (hop + 1)
-        at = torch.arange(hop + 1)
+        at = torch.arange(hop + 1, device='cpu')
         low, high = edges[:-1, None].floor(), edges[1:, None].floor().clamp_min(1)
-        self.bands = ((at >= low) & (at < high)).float()   # (n_bands, f)
+        self.bands = ((at >= low) & (at < high)).to(torch.float32)   # (n_bands, f)
         self.bands[-1, -1] = 1
 
     def _stft(self, wav):
-        window = torch.hann_window(2 * self.hop)
+        window = torch.hann_window(2 * self.hop, dtype=wav.dtype, device=wav.device)
         return torch.stft(wav[:, 0], 2 * self.hop, self.hop, window=window, pad_mode='constant',
                           return_complex=True)
 
     def encode(self, wav, level=None):
-        power = self.bands @ self._stft(wav).abs().square() / self.bands.sum(1, keepdim=True)
+        bands = self.bands.to(wav)
+        power = bands @ self._stft(wav).abs().square() / bands.sum(1, keepdim=True)
         return Latent((power + 1e-8).log() / 2)
 
     def decode(self, latent, n_samples):
-        rng = torch.Generator().manual_seed(self.seed)
-        spec = self._stft(torch.randn(len(latent.z), 1, n_samples, generator=rng).to(latent.z))
-        spec = spec / spec.abs().square().mean().sqrt() * (self.bands.mT @ latent.z.exp())
-        window = torch.hann_window(2 * self.hop)
+        rng, shape = torch.Generator().manual_seed(self.seed), (len(latent.z), 1, n_samples)
+        noise = torch.randn(shape, generator=rng, dtype=torch.float32, device='cpu').to(latent.z)
+        spec = self._stft(noise)
+        spec = spec / spec.abs().square().mean().sqrt() * (self.bands.mT.to(noise) @ latent.z.exp())
+        window = torch.hann_window(2 * self.hop, dtype=noise.dtype, device=noise.device)
         return torch.istft(spec, 2 * self.hop, self.hop, window=window, length=n_samples)[:, None]
 
 # %% ../nbs/01a_references.ipynb #48fb55b1
@@ -195,7 +198,8 @@ class StandingNoise(NoiseVocoder):
         seed: int = 0,    # of the noise
     ):
         super().__init__(1, hop, seed)
-        self.bands, self.values_per_clip = torch.eye(hop + 1), hop + 1
+        self.bands = torch.eye(hop + 1, dtype=torch.float32, device='cpu')
+        self.values_per_clip = hop + 1
 
     def encode(self, wav, level=None):
         return Latent(super().encode(wav).z.mul(2).exp().mean(2, keepdim=True).log() / 2)

@@ -43,13 +43,13 @@ from .latent_analysis import (ALL_STATISTICS, POOLINGS, clip_vectors, compare_re
                                    encode_clips, find_clusters, kmeans_sweep, mfcc_vectors, plot_comparison,
                                    plot_confusion, plot_kmeans, plot_pca, probe, probe_report, project_tsne,
                                    untrained)
-from .models import Codec, Latent, Resampling
+from .models import Codec, Latent, Resampling, pick_device
 from .music import builtin_music
 from .probing import TrackAxes, compare_axes, probe_axes
 from .references import SparseMDCT
 from .set_metrics import ReferenceSet, evaluate_sets, sound_vectors
 from .sound_map import clip_media, map_html, neighbours
-from .training import check_size, fit_codec, new_model, pick_device, plot_history
+from .training import check_size, fit_codec, new_model, plot_history
 
 # %% ../nbs/05_run.ipynb #d71dfbea
 @dataclass(frozen=True)
@@ -443,9 +443,11 @@ def train_models(
 # %% ../nbs/05_run.ipynb #86a549c4
 def load_codecs(
     out: str | Path,   # folder of a run
+    device: str = 'cpu',   # where to put them
 ) -> dict:             # key -> codec: the 2024 models, and the autoencoder once a size
     "Load the models that a run has trained."
-    codecs = {key: load_model(Path(out)/'models'/key) for key in model_plan(read_settings(out))}
+    plan = model_plan(read_settings(out))
+    codecs = {key: load_model(Path(out)/'models'/key, device=device) for key in plan}
     autoencoder = codecs.pop('autoencoder')
     sizes = 'double', 'base', 'half', 'quarter', 'musical', 'compact'
     return codecs | {size: autoencoder.with_size(size) for size in sizes}
@@ -512,9 +514,10 @@ def _keep_examples(out, clips, codecs):
 def score_models(
     out: Path,       # folder of a run
     clips: Clips,    # its music
+    device: str = 'cpu',   # where models run
 ) -> pd.DataFrame:   # one row a codec, from `compare_codecs`, with a column `key`
     "Score all codecs on the test clips; keep figures and examples."
-    codecs = load_codecs(out)
+    codecs = load_codecs(out, device)
     codecs |= references(codecs)
     table = compare_codecs(list(codecs.values()), clips.split('test'))
     table.insert(0, 'key', list(codecs))
@@ -544,9 +547,10 @@ def list_views(
 def encode_music(
     out: Path,       # folder of a run
     clips: Clips,    # its music
+    device: str = 'cpu',   # where models run
 ):
     "Encode all clips with the models, an untrained one and resampling, and keep latents/*.npz."
-    codecs = load_codecs(out)
+    codecs = load_codecs(out, device)
     musical, size = codecs['musical'], codecs['musical'].values_per_clip
     codecs |= dict(untrained=untrained(musical, read_settings(out).seed), resampling=Resampling(11_025))
     rows = list_views('musical', f'musical {size}', 'autoencoder', size)
@@ -680,9 +684,10 @@ def _clips_to_mix(clips, clip):
 def edit_examples(
     out: Path,       # folder of a run
     clips: Clips,    # its music
+    device: str = 'cpu',   # where models run
 ):
     "Edit the latent of the first example with two models; keep sounds and figures."
-    clip, codecs = example_clips(clips, 1), load_codecs(out)
+    clip, codecs = example_clips(clips, 1), load_codecs(out, device)
     others = _clips_to_mix(clips, clip)
     for name, key in dict(musical='musical', silu=f'silu-{min(read_settings(out).sizes)}').items():
         latents = edited_latents(codecs[key], clip, *others)
@@ -701,12 +706,12 @@ def train_prior(
 ) -> LatentPrior:
     "Train the generative model, or load it if it is there."
     settings, folder = read_settings(out), out/'models'/'prior'
-    if (folder/'model.safetensors').exists(): return load_prior(folder)
+    if (folder/'model.safetensors').exists(): return load_prior(folder, device)
     shipped = 'prior-albums' if settings.folder else 'prior-builtin'
     start = load_prior(shipped) if settings.start == 'base' else None
     how = dict(lr=1e-3 if start else 2e-3, seed=settings.seed, device=device, start=start)
     prior, _ = fit_prior(load_latents(out, 'musical'), clips, folder, codec, settings.steps_prior, **how)
-    return prior
+    return prior.to(pick_device(device))
 
 # %% ../nbs/05_run.ipynb #ed2e036a
 def _averages(latent, labels, wanted, seed):
@@ -765,7 +770,9 @@ def generate_clips(
     device: str = 'auto',   # where to train
 ) -> pd.DataFrame:          # from `compare_sets`
     "Train the prior, generate clips of every label, and compare them with real music and simpler ways."
-    codec, settings, latent = load_codecs(out)['musical'], read_settings(out), load_latents(out, 'musical')
+    device = pick_device(device)
+    codec, settings = load_codecs(out, device)['musical'], read_settings(out)
+    latent = load_latents(out, 'musical')
     prior, test, train = train_prior(out, clips, codec, device), clips.split('test'), clips.split('train')
     def draw(part, n): return part[part.table.sample(min(n, len(part)), random_state=settings.seed).index]
     real, known = draw(test, settings.n_generated), draw(train, 200)
@@ -786,15 +793,16 @@ def clip_sounds(
     "Each clip as it is and as a codec gives it back."
     for i, n_samples in enumerate(progress(clips.table.n_samples, 'sounds for the map')):
         wav = clips[i:i + 1].tensor()[..., :min(round(secs * SR), n_samples)]
-        yield wav[0].numpy(), model.reconstruct(wav)[0].numpy()
+        yield wav[0].numpy(), model.reconstruct(wav)[0].cpu().numpy()
 
 def keep_map_sounds(
     out: Path,       # folder of a run
     clips: Clips,    # its music
+    device: str = 'cpu',   # where the model runs
 ):
     "Keep audio/map.zip: picture and sounds of each clip, or of as many as a map can show."
     rows = np.unique(np.linspace(0, len(clips) - 1, min(len(clips), MAP_CLIPS)).round().astype(int))
-    media = clip_media(clip_sounds(clips[rows], load_codecs(out)['base']))
+    media = clip_media(clip_sounds(clips[rows], load_codecs(out, device)['base']))
     with atomic_write(out/'audio'/'map.zip') as part, zipfile.ZipFile(part, 'w') as f:
         for row, files in zip(rows, media):
             for name, data in files.items(): f.writestr(f'{row}/{name}', data)
@@ -871,16 +879,16 @@ def _run_stages(out, clips, device, start):
     log.info('2/6 training the models')
     train_models(out, clips, device)
     log.info('3/6 scoring them')
-    score_models(out, clips)
+    score_models(out, clips, device)
     log.info('4/6 analysing the latents')
-    encode_music(out, clips)
+    encode_music(out, clips, device)
     try: analyze(out)
     except ValueError as e: log.warning('no analysis: %s', e)
     log.info('5/6 making new sound')
-    edit_examples(out, clips)
+    edit_examples(out, clips, device)
     generate_clips(out, clips, device)
     log.info('6/6 drawing the map')
-    keep_map_sounds(out, clips)
+    keep_map_sounds(out, clips, device)
     try: write_map(out)
     except ValueError as e: log.warning('no map: %s', e)
     _write_facts(out, device, start)

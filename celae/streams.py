@@ -24,7 +24,8 @@ from .autoencoder import MusicAutoencoder, Size
 from .data import (CLIP_SAMPLES, RATES, SR, Air, AudioError, SoundFormat, atomic_write, check_ending,
                         limit_blocks, loudness_gain, loudness_of, progress, read_blocks, write_blocks)
 from .files import MAX_CHANNELS, content_hash, format_from_json, format_to_json, most_secs
-from .models import Codec, Latent, SparseSpectrum, check_number, model_hash, open_tensors, tensor_shapes
+from .models import (Codec, Latent, SparseSpectrum, check_number, in_evaluation, model_hash, open_tensors,
+                          tensor_shapes)
 from .references import mdct_frames
 
 # %% ../nbs/01d_streams.ipynb #14831afa
@@ -63,12 +64,13 @@ _BAR = dict(bar_format='{l_bar}{bar}| {n_fmt} of {total_fmt} min of sound [{elap
 
 @torch.no_grad()
 def encode_file(
-    codec: Codec,             # any; one that has no frames is given the whole sound at once
+    codec: Codec,             # any, where it is; one that has no frames is given the whole sound at once
     path: str | Path,         # audio file: any length, rate, number of channels
     stereo: bool = False,     # code the channels separately? (False: mix them to one)
     chunk_secs: float = 60.,  # sound coded at a time
 ) -> tuple[Latent, int]:      # one row a channel, and the length of the sound in samples
     "Encode a file minute by minute."
+    codec = in_evaluation(codec)
     n_samples, level = _measure(path, stereo)
     blocks = read_blocks(path, stereo=stereo)
     if codec.frame is None:
@@ -107,6 +109,7 @@ def decode_blocks(
     title: str = 'decoding',  # words before the progress bar
 ):                            # yields sound (c, t), finite but not yet clipped
     "Decode a latent minute by minute."
+    codec = in_evaluation(codec)
     for wav in _decoded(codec, latent, n_samples, chunk_secs, title):
         if not wav.isfinite().all(): raise ValueError('the latent decodes to NaN or Inf')
         yield wav[:, 0].cpu().numpy()

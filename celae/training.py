@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['WINDOWS', 'LOSSES', 'PRESETS', 'Heard', 'hear', 'heard_distance', 'perceptual_loss', 'mse_loss', 'roll_loss',
-           'music_loss', 'TrainConfig', 'Preset', 'new_model', 'pick_device', 'best_precision', 'check_size', 'Course',
-           'fit', 'SinusoidDataset', 'fit_codec', 'plot_history']
+           'music_loss', 'TrainConfig', 'Preset', 'new_model', 'best_precision', 'check_size', 'Course', 'apart', 'fit',
+           'SinusoidDataset', 'fit_codec', 'plot_history']
 
 # %% ../nbs/02_training.ipynb #803e0903
+import inspect
 import json
 import logging
+import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -23,11 +26,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from .autoencoder import (N_PEAKS, N_TONES, MusicAutoencoder, find_sinusoids, level_one, load_model,
                                read_targets)
-from .data import ClipDataset, Clips, atomic_write, log, progress, sound_hash, table_hash
+from .data import CLIP_SAMPLES, ClipDataset, Clips, atomic_write, log, progress, sound_hash, table_hash
 from .files import training_folder
 from .display import plain_text
 from .metrics import magnitude_distance, magnitudes, mel_db, mse
-from .models import CELAutoencoderLeakyReLU, CELAutoencoderSiLU, check_number, save_model
+from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, check_model_name, check_number, fresh_weights,
+                          pick_device, save_model)
 
 # %% ../nbs/02_training.ipynb #9b570331
 WINDOWS = dict(n_fft=2048, hop=512), dict(n_fft=512, hop=256), dict(n_fft=128, hop=64)
@@ -110,29 +114,44 @@ def music_loss(
 LOSSES = dict(mse=mse_loss, rolls=roll_loss, music=music_loss)   # by the names that settings store
 
 # %% ../nbs/02_training.ipynb #9b4bbc46
+def _within(default, low, high):
+    "A setting that is a number from `low` to `high`, or None if that is its default."
+    return field(default=default, metadata=dict(range=(low, high)))
+
+def _terms(loss):
+    "Names of the weights that a loss takes."
+    own, heard = [inspect.signature(each).parameters.values() for each in (LOSSES[loss], heard_distance)]
+    takes_more = any(p.kind == p.VAR_KEYWORD for p in own)
+    return [p.name for p in (*own, *(heard if takes_more else ())) if isinstance(p.default, float)]
+
 @dataclass(frozen=True)
 class TrainConfig:
     "Everything that decides the course of a training, except for the music."
-    steps: int = 1000            # batches; not a time limit, so that a training can be repeated
-    bs: int = 16                 # clips in a batch
-    lr: float = 1e-3             # highest learning rate; it rises and falls once (Smith and Topin, 2018)
-    warmup: float = .1           # share of the steps in which it rises
-    weight_decay: float = .01    # of AdamW: its default
-    clip_norm: float = 1.        # of gradients, so that one strange clip does not undo the rest
-    crop: int | None = None      # samples of each training clip; None: all. A part is enough for convolutions
-    rolls: float = 0.            # batches of `roll_loss` before, four times as large, for each of the `steps`
-    average: float = 0.          # decay of the moving average of weights that is kept (Polyak); 0: none
-    loss: str = 'mse'            # one of `LOSSES`
-    loss_weights: dict | None = None   # of its terms; None: those of the loss
-    patience: int = 20           # epochs without a better validation loss before it stops
-    seed: int = 0                # of order, crops and noise
+    steps: int = _within(1000, 1, 10**9)        # batches; not a time limit, so that it can be repeated
+    bs: int = _within(16, 1, 10**6)             # clips in a batch
+    lr: float = _within(1e-3, 1e-9, 10)         # highest learning rate; it rises and falls once (Smith, Topin 2018)
+    warmup: float = _within(.1, 0, 1)           # share of the steps in which it rises
+    weight_decay: float = _within(.01, 0, 10)   # of AdamW: its default
+    clip_norm: float = _within(1., 1e-6, 1e6)   # of gradients, so that no strange clip undoes the rest
+    crop: int | None = _within(None, 2048, CLIP_SAMPLES)   # samples of each training clip; None: all
+    rolls: float = _within(0., 0, 100)          # batches of `roll_loss` before, four times as large, a step
+    average: float = _within(0., 0, 1)          # decay of the moving average of weights that is kept; 0: none
+    loss: str = 'mse'                           # one of `LOSSES`
+    loss_weights: dict | None = None            # of its terms; None: those of the loss
+    patience: int = _within(20, 1, 10**9)       # epochs without a better validation loss before it stops
+    seed: int = _within(0, 0, 2**32 - 1)        # of order, crops and noise
 
     def __post_init__(self):
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if 'range' in f.metadata and not value is f.default is None:
+                check_number(f.name, value, *f.metadata['range'], whole=f.type in (int, int | None))
         if self.loss not in LOSSES: raise ValueError(f'loss is {self.loss!r}, not one of {", ".join(LOSSES)}')
-        for name in ('steps', 'bs', 'patience'): check_number(name, getattr(self, name), 1, 10**9, whole=True)
-        check_number('lr', self.lr, 0, 10)
-        check_number('rolls', self.rolls, 0, 100)
-        check_number('average', self.average, 0, 1)
+        for name, value in (self.loss_weights or {}).items():
+            if name not in (known := _terms(self.loss)):
+                known = ', '.join(known) or 'none'
+                raise ValueError(f'{name!r:.60} is no weight of the loss {self.loss!r}, which has {known}')
+            check_number(f'the weight {name}', value, 0, 1e6)
 
 # %% ../nbs/02_training.ipynb #f32d3752
 @dataclass(frozen=True)
@@ -151,44 +170,31 @@ PRESETS = dict(
 def new_model(
     preset: str,                     # one of `PRESETS`
     latent_size: int | None = None,  # values per clip, of the models of 2024; None: 55 125
-    start: str | None = None,        # model to fine-tune (folder or shipped name), at `lr` / 5, no `rolls`
+    start: str | None = None,        # model to fine-tune; then `lr` is a fifth and `rolls` 0, if not given
     **changes,                       # fields of `TrainConfig` that differ from the preset
 ) -> tuple[nn.Module, TrainConfig]:
     "Build a model, and say how it is trained."
     if preset not in PRESETS: raise ValueError(f'model is {preset!r}, not one of {", ".join(PRESETS)}')
     make, config = PRESETS[preset].model, replace(PRESETS[preset].config, **changes)
-    torch.manual_seed(config.seed)
     if start is None and latent_size is not None and make is MusicAutoencoder:
         raise ValueError('the autoencoder learns all its sizes at once; leave latent_size out')
-    model = load_model(start).train() if start else make() if latent_size is None else make(latent_size)
+    if not start:
+        with fresh_weights(config.seed): return make(*filter(None, [latent_size])).float(), config
+    model = load_model(start).train()
     if not isinstance(model, make):
         raise ValueError(f'{start}: is a {type(model).__name__}, not a {make.__name__}')
-    return model, replace(config, lr=config.lr / 5, rolls=0.) if start else config
+    return model, replace(config, **dict(lr=config.lr / 5, rolls=0.) | changes)
 
 # %% ../nbs/02_training.ipynb #5aadcec4
-def pick_device(
-    device: str = 'auto',  # 'auto', 'cpu', 'cuda' or 'mps'
-) -> str:                  # 'cuda', 'mps' or 'cpu'
-    "Choose the fastest device available, or raise a `ValueError` if the one asked for is missing."
-    available = dict(cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available(), cpu=True)
-    if device == 'auto': return next(name for name in available if available[name])
-    if device not in available:
-        raise ValueError(f'device is {device!r}, not one of auto, {", ".join(available)}')
-    if not available[device]:
-        raise ValueError(f'device is {device!r}, but torch {torch.__version__} finds none on this machine; '
-                         'use cpu or auto')
-    return device
-
-# %% ../nbs/02_training.ipynb #dab21028
 def best_precision(
     device: str = 'cpu',  # 'cpu', 'cuda' or 'mps'
 ) -> str:                 # Lightning's name of a precision
     "bf16 where the hardware multiplies it, else float32."
-    if device == 'cuda': return 'bf16-mixed' if torch.cuda.is_bf16_supported() else '32-true'
+    if device.startswith('cuda'): return 'bf16-mixed' if torch.cuda.is_bf16_supported() else '32-true'
     checks = [getattr(torch.cpu, f'_is_{unit}_supported', bool) for unit in ('avx512_bf16', 'amx_tile')]
     return 'bf16-mixed' if device == 'cpu' and any(check() for check in checks) else '32-true'
 
-# %% ../nbs/02_training.ipynb #8b11ef74
+# %% ../nbs/02_training.ipynb #11fb2cc8
 def check_size(
     clips: Clips,         # with splits
     n_train: int = 8,     # clips to learn from, at least
@@ -203,7 +209,7 @@ def check_size(
 
 def _epoch(data, bs, rank=0, n_ranks=1):
     "Batches of a data set in a new order, those of one process of several."
-    order = torch.randperm(len(data)).tolist()[rank::n_ranks]
+    order = torch.randperm(len(data), device='cpu').tolist()[rank::n_ranks]
     bs = max(1, min(bs, len(data) // n_ranks))
     batches = [order[i:i + bs] for i in range(0, len(data) // n_ranks - bs + 1, bs)]   # as many per process
     return torch.utils.data.DataLoader(data, batch_sampler=batches)
@@ -272,8 +278,16 @@ class Course:
         for name, part in self.parts.items(): part.load_state_dict(state[name])
         self.step, self.history, self.best = state['step'], state['history'], state['best']
 
+    def check(self, *values: float):
+        "Stop where a loss or a gradient is NaN or Inf, before it reaches the weights."
+        if all(math.isfinite(value) for value in values): return
+        kept = f'; checkpoint.pt holds the first {self.history[-1]["step"]}' if self.history else ''
+        raise ValueError(f'{self.folder}: the loss is NaN or Inf after {self.step} steps at learning rates to '
+                         f'{self.config.lr:g}; train anew with lower ones{kept}')
+
     def end_epoch(self, train_loss: float, valid_loss: float):
         "Add the losses to the history, and keep the weights if they are the best so far."
+        self.check(valid_loss)
         if valid_loss < min((row['valid_loss'] for row in self.history), default=float('inf')):
             self.best = {name: part.detach().cpu().clone() for name, part in self.kept.state_dict().items()}
         row = dict(epoch=len(self.history), step=self.step, train_loss=train_loss, valid_loss=valid_loss)
@@ -308,11 +322,14 @@ def _train_epoch(
 ):                # mean loss
     "Train for one epoch."
     torch.manual_seed(1_000_003 * course.config.seed + course.step)
-    losses, config = [], course.config
-    for batch in _epoch(data, config.bs, fabric.global_rank, fabric.world_size):
+    losses, config, rank = [], course.config, fabric.global_rank
+    batches = _epoch(data, config.bs, rank, fabric.world_size)
+    if rank: torch.manual_seed(torch.initial_seed() + rank * 2**40)     # one order, but crops and noise of its own
+    for batch in batches:
         value = loss(model.train(), fabric.to_device(batch))
         fabric.backward(value)
-        fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
+        norm = fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+        course.check(value.detach(), norm)
         optimizer.step()
         course.schedule.step()
         if course.average: course.average.update_parameters(course.model)
@@ -332,7 +349,7 @@ def _validate(fabric, model, loss, data, bs):
     for batch in torch.utils.data.DataLoader(data, bs):
         total += loss(model.eval(), fabric.to_device(batch)) * len(batch[0])
         n += len(batch[0])
-    return float(total / n)
+    return float(fabric.all_reduce(total / n))
 
 # %% ../nbs/02_training.ipynb #64158a8e
 def _fabric(device, devices, num_nodes, precision):
@@ -341,15 +358,15 @@ def _fabric(device, devices, num_nodes, precision):
     from lightning.fabric.plugins import MixedPrecision
     class Unrounded(MixedPrecision):
         def convert_input(self, data): return data
-    most = torch.cuda.device_count() if device == 'cuda' else os.cpu_count()
+    kind, _, number = device.partition(':')
+    most = torch.cuda.device_count() if kind == 'cuda' else os.cpu_count()
     if not 1 <= devices <= most: raise ValueError(f'devices is {devices}, but this machine has {most}')
     for part in ('fabric', 'pytorch'):             # else it says on stderr which precision it was asked for
         logging.getLogger(f'lightning.{part}').setLevel(logging.WARNING)
-    precision = precision or best_precision(device)
     is_mixed = precision.endswith('-mixed')
-    how = dict(plugins=Unrounded(precision, device)) if is_mixed else dict(precision=precision)
+    how = dict(plugins=Unrounded(precision, kind)) if is_mixed else dict(precision=precision)
     strategy = 'ddp_find_unused_parameters_true' if devices * num_nodes > 1 else 'auto'
-    accelerator = 'gpu' if device == 'cuda' else device
+    accelerator, devices = 'gpu' if kind == 'cuda' else kind, [int(number)] if number else devices
     return Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy, **how)
 
 # %% ../nbs/02_training.ipynb #35a223ca
@@ -357,6 +374,7 @@ def _begin(
     model, config, folder,   # as in `fit`
     about,                   # further settings, for train.json
     resume,                  # continue from the checkpoint, if there is one?
+    precision,               # which may differ when it is resumed, on another machine
 ):                           # a `Course`, and the text of train.json
     "Begin a training, or resume it after a check of its settings."
     plan = dict(model=type(model).__name__, settings=model.config, **asdict(config), **about or {})
@@ -364,9 +382,17 @@ def _begin(
     if resume and (os.path.lexists(file) or (folder/'train.json').exists()): _check_plan(folder, plan)
     course = Course(model, config, folder)
     if resume and os.path.lexists(file): course.load(_read_checkpoint(file, course))
-    return course, json.dumps(plan, indent=1) + '\n'
+    return course, json.dumps(plan | dict(precision=precision), indent=1) + '\n'
 
 # %% ../nbs/02_training.ipynb #38c3d418
+@contextmanager
+def apart():
+    "Train with gradients, whatever the program around has set, and leave its random state as it is."
+    gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.inference_mode(False), torch.device('cpu'), torch.random.fork_rng(gpus): yield
+
+# %% ../nbs/02_training.ipynb #dd514018
+@apart()
 def fit(
     model: nn.Module,             # to train, with `config`
     loss: Callable,               # of model and batch -> a scalar
@@ -382,8 +408,10 @@ def fit(
     about: dict | None = None,    # further settings that decide the result, such as the music, for train.json
 ) -> pd.DataFrame:                # one row per epoch: epoch, step, train_loss, valid_loss
     "Train a model, and keep the best weights in it and in `folder`."
+    check_model_name(folder)
     folder, device = Path(folder), pick_device(device)
-    course, plan = _begin(model, config, folder, about, resume)
+    precision = precision or best_precision(device)
+    course, plan = _begin(model, config, folder, about, resume, precision)
     fabric = _fabric(device, devices, num_nodes, precision)
     fabric.launch()
     wrapped, optimizer = fabric.setup(model, course.optimizer)
@@ -398,7 +426,7 @@ def fit(
             course.end_epoch(train_loss, _validate(fabric, course.kept, loss, data[1], 2 * config.bs))
             if fabric.is_global_zero: course.save()
             fabric.barrier()
-    model.load_state_dict(course.best)
+    model.load_state_dict(fabric.broadcast(course.best))
     model.to('cpu').eval()
     if fabric.is_global_zero: save_model(model, folder)
     return course.table()
@@ -425,7 +453,8 @@ class SinusoidDataset(torch.utils.data.Dataset):
 
     def __getitem__(self, i):
         tones, *parts = [part[i] for part in self.strongest]
-        return [torch.zeros(N_TONES, part.shape[1]).scatter(0, tones.long(), part.float()) for part in parts]
+        def whole(part): return part.new_zeros(N_TONES, part.shape[1]).scatter(0, tones.long(), part).float()
+        return [whole(part) for part in parts]
 
 # %% ../nbs/02_training.ipynb #2d0d8c1c
 def fit_codec(
