@@ -665,10 +665,13 @@ def warn_left_out(
 ):
     "Name files that are left out: a line for each reason, however many files it has."
     kinds = {}
-    for path, reason in files: kinds.setdefault(reason, []).append(_shown(path))
+    for path, reason in files:
+        reason = reason.removeprefix(f'{_shown(path)}: ').removeprefix('left out; ')
+        kinds.setdefault(reason, []).append(_shown(path))
     for reason, names in kinds.items():
         more = f' (and {len(names) - 3} more)' if len(names) > 3 else ''
-        log.warning('%s%s: left out; %s', ', '.join(names[:3]), more, reason)
+        how = reason if reason.startswith('left out') else f'left out; {reason}'
+        log.warning('%s%s: %s', ', '.join(names[:3]), more, how)
 
 # %% ../nbs/00_data.ipynb #6208d073
 def _is_text(path):
@@ -724,13 +727,13 @@ def list_clips(
     files = find_audio(folder)
     for path in progress(files, 'listing clips'):
         try: rows += (clips := _clips_of(path, folder))
-        except AudioError as e: faults[path] = str(e).removeprefix(f'{_shown(path)}: ')
+        except AudioError as e: faults[path] = str(e)
         else:
             if not clips: faults[path] = 'shorter than half a clip (2.5 s); join short files to longer ones'
     warn_left_out(faults.items())
     if rows: return pd.DataFrame(rows)
-    raise AudioError(f'{_shown(folder)}: none of its {len(files)} audio files can be used '
-                     f'({faults[files[0]]})')
+    raise AudioError(f'{_shown(folder)}: none of its {len(files)} audio files can be used; the first: '
+                     f'{faults[files[0]]}')
 
 # %% ../nbs/00_data.ipynb #720859e0
 class LeakError(ValueError):
@@ -820,10 +823,11 @@ def split_by_folders(
     names = {top: SPLIT_NAMES.get(top) for top in tops.unique()}
     if {'test', 'eval'} <= set(names) and 'valid' not in names.values(): names['eval'] = 'valid'
     named = sorted(top for top in names if names[top])
-    if 'train' not in names.values() or len(set(names.values())) < 2: return clips
+    if 'train' not in names.values(): return clips
     if None in names.values():
-        log.warning('%s: taken as labels, not as a split, because there is music elsewhere too',
-                    ', '.join(named))
+        if len(named) > 1:
+            log.warning('%s: taken as labels, not as a split, because there is music elsewhere too',
+                        ', '.join(named))
         return clips
     clips = clips.assign(split=tops.map(names), label=inner.str[1].where(inner.str.len() > 2, ''))
     n_tracks = clips.groupby('split').track.nunique()
@@ -843,8 +847,14 @@ def _read_csv(path):
         reason = ' '.join(str(e).split())
         reason = f'{path}: cannot be read as a table, which must be CSV in UTF-8 ({reason})'
         raise ValueError(reason) from None
+    for name in table:                                         # such as whole numbers of more than 64 bits
+        if table[name].dtype == object: table[name] = table[name].map(str, na_action='ignore')
     names = {name: name.strip().lower() for name in table}
     return table.rename(columns={name: n for name, n in names.items() if n in ('track', 'path', 'split')})
+
+def _without(path, table, what):
+    "The error for a table that lacks columns."
+    return ValueError(f'{path}: must have {what}, with commas between; it has {_shown(" | ".join(table))[:200]}')
 
 # %% ../nbs/00_data.ipynb #abb1e319
 def _plain_name(name, root=''):
@@ -899,7 +909,7 @@ def split_listed(
     "Apply a list of tracks and splits."
     listed = _read_csv(path)
     if 'track' not in listed: listed = listed.rename(columns=dict(path='track'))
-    if not {'track', 'split'} <= set(listed): raise ValueError(f'{path}: must have the columns track and split')
+    if not {'track', 'split'} <= set(listed): raise _without(path, listed, 'the columns track and split')
     names = listed.split.map(lambda name: SPLIT_NAMES.get(str(name).strip().lower()))
     if names.isna().any():
         raise ValueError(f'{path}: split is {str(listed.split[names.isna()].iloc[0])!r} in a row, '
@@ -917,7 +927,7 @@ def _finite_facts(path, clips):
     "Facts by `track`, each track once; infinite values are missing."
     facts = _read_csv(path)
     if 'path' in facts: facts = facts.drop(columns='track', errors='ignore').rename(columns={'path': 'track'})
-    if 'track' not in facts: raise ValueError(f'{path}: must have the column path')
+    if 'track' not in facts: raise _without(path, facts, 'the column path')
     facts = _matched(path, facts.dropna(subset='track').rename(columns=dict(split='split_factor')), clips, 'factor')
     twice = facts.track[facts.track.duplicated()].unique()[:5]
     if len(twice):
@@ -1098,12 +1108,12 @@ def _decode_all(clips, part, journal, workers):
     out, tracks = np.load(part, mmap_mode='r+'), dict(list(clips.groupby('track')))
     lines, new, saved = _read_journal(journal, tracks), [], time.monotonic()
     _write_journal(journal, lines)                            # without damaged lines
-    left = sorted(set(tracks) - {line[0] for line in lines})
+    left, faults = sorted(set(tracks) - {line[0] for line in lines}), []
     with ThreadPoolExecutor(workers) as pool:
         work = pool.map(lambda track: [track, *_decode_track(tracks[track], out)], left)
         try:
             for line in progress(work, 'decoding', len(tracks), initial=len(lines)):
-                if line[2]: log.warning('%s', line[2])
+                if line[2]: faults.append((tracks[line[0]].path.iloc[0], line[2]))
                 new.append(line)
                 if time.monotonic() <= saved + _SAVE_SECS: continue
                 _note(journal, out, new)
@@ -1112,6 +1122,7 @@ def _decode_all(clips, part, journal, workers):
             pool.shutdown(cancel_futures=True)
             raise
         finally: _note(journal, out, new)
+    warn_left_out(faults)
     return sorted(lines + new)
 
 # %% ../nbs/00_data.ipynb #97b9cd4d

@@ -308,7 +308,9 @@ def _announce(settings, clips):
     gigabytes = len(clips) * (220_500 + 2 * sum(settings.sizes)) / 1e9 + .1
     text = '%d clips, %d tracks, %d labels; about %.0f min on two cores, %.1f GB on disk'
     log.info(text, len(clips), n_tracks, n_labels, expected_minutes(settings, len(clips)), gigabytes)
-    if n_labels < 2: log.warning('no labels to compare (each folder makes one): there is no classifier')
+    if n_labels < 2:
+        log.warning('no labels to compare: there is no classifier; a folder for each, directly below the one that '
+                    'was named, makes them')
 
 def _check_splits(clips):
     "Raise a `ValueError` if there are too few clips to learn from or to compare sets of."

@@ -197,8 +197,8 @@ def check_size(
     for split, least, what in (('train', n_train, 'learn from'), ('test', n_test, 'test on')):
         n = int((clips.table.split == split).sum())
         if n < least:
-            raise ValueError(f'{n} clips of {clips.tracks.nunique()} tracks to {what} are too few, {least} of 5 s '
-                             'are needed; add tracks, or use a larger --max-clips')
+            raise ValueError(f'{n} clips to {what} are too few, {least} of 5 s are needed; add tracks (there are '
+                             f'{clips.tracks.nunique()}, each in one part of the split), or use a larger --max-clips')
 
 def _epoch(data, bs, rank=0, n_ranks=1):
     "Batches of a data set in a new order, those of one process of several."
