@@ -403,7 +403,9 @@ def usable_clips(
     rows = pd.DataFrame(dict(label=labels, group=np.asarray(groups)))
     n_groups = rows[rows.label != ''].groupby('label').group.nunique()
     lonely = n_groups.index[n_groups < 2].tolist()
-    if lonely: log.warning('%s: left out of the classifier; only one track each', ', '.join(lonely))
+    if lonely:
+        more = f' (and {len(lonely) - 5} more)' if len(lonely) > 5 else ''
+        log.warning('%s%s: left out of the classifier; only one track each', ', '.join(lonely[:5]), more)
     if (n_groups > 1).sum() < 2:
         raise ValueError('a classifier needs two labels with two tracks each; '
                          f'here are {len(n_groups)} labels, {len(lonely)} of them with one track')
