@@ -131,18 +131,10 @@ def test_too_few_tracks_are_refused_before_they_are_decoded(tmp_path, n_tracks, 
 
 def test_the_report_says_which_clips_were_trained_on(music):
     table = clip_table(music)
-<<<<<<< HEAD
     cases = {'a': (table.split, '2 tracks that they were not trained on'), 'b': ('train', 'None was kept back')}
     for name, (splits, says) in cases.items():
         begin_run(Settings(), music.parent/name, table.assign(split=splits))
         assert says in split_findings(music.parent/name)[0]
-=======
-    out = music.parent/'run'
-    for splits, says in ((table.split, '2 tracks that they were not trained on'), ('train', 'None was kept back')):
-        (out/'settings.json').unlink(missing_ok=True), (out/'clips.parquet').unlink(missing_ok=True)
-        begin_run(Settings(), out, table.assign(split=splits))
-        assert says in split_findings(out)[0]
->>>>>>> mend-tables
 
 
 # ---------------------------------------------------------------- odd collections
@@ -187,8 +179,6 @@ def test_many_short_files_are_one_line(tmp_path, caplog):
     assert '(and 57 more): left out; shorter than' in caplog.text
 
 
-<<<<<<< HEAD
-=======
 def test_many_labels_with_one_track_are_one_short_line(caplog):
     from celae.latent_analysis import usable_clips
     labels = [f'label {i}' for i in range(200)] + ['a', 'a', 'b', 'b']
@@ -203,7 +193,6 @@ def test_many_silent_files_are_one_line(music, caplog):
     assert len(caplog.records) == 1
 
 
->>>>>>> mend-tables
 def test_one_bad_file_does_not_stop_a_folder(tmp_path, celae):
     names = ['a', 'x' * 250, 'z']
     for name in names: write(tmp_path/'m'/f'{name}.wav', 220., 1.)
