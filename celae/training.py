@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from .autoencoder import (N_PEAKS, N_TONES, MusicAutoencoder, find_sinusoids, level_one, load_model,
                                read_targets)
+from .files import check_zip
 from .data import ClipDataset, Clips, atomic_write, log, output_path, progress, sound_hash, table_hash
 from .display import plain_text
 from .metrics import magnitude_distance, magnitudes, mel_db, mse
@@ -235,7 +236,7 @@ def _read_checkpoint(
     "Load a checkpoint; raise a `ValueError` if a file is none, or one of a different model."
     way_out = 'delete it to begin anew, or train in another folder'
     try:
-        saved = torch.load(path, map_location='cpu', weights_only=True) if path.is_file() else None
+        saved = torch.load(check_zip(path), map_location='cpu', weights_only=True) if path.is_file() else None
         shapes = {name: part.shape for name, part in saved['model'].items()}
         whole = set(saved) == {*course.parts, 'best', 'step', 'history'}
     except Exception:                       # torch has a dozen exceptions for damaged files
