@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['log', 'AUDIO_TYPES', 'OTHER_TYPES', 'FREE_SECS', 'BYTES_PER_SEC', 'MAX_RATE', 'MAX_CHANNELS', 'MAX_BLOCK', 'MAX_TAGS',
            'MAX_HEADER', 'MAX_JSON', 'MAX_CELLS', 'AUDIO_OUT', 'MODEL_FILES', 'ONNX_FILES', 'RUN_LIST', 'RATES',
-           'MP3_RATES', 'TAGS', 'AudioError', 'shown', 'most_secs', 'read_table', 'read_csv', 'file_stamp',
+           'MP3_RATES', 'TAGS', 'AudioError', 'shown', 'most_secs', 'read_table', 'read_csv', 'check_zip', 'file_stamp',
            'content_stamp', 'content_hash', 'match_name', 'input_path', 'private_folder', 'follow_no_link',
            'foreign_sound', 'output_path', 'watch_writes', 'move_into_place', 'atomic_write', 'output_files',
            'training_folder', 'is_run', 'run_folder', 'check_ending', 'check_rate', 'file_rate', 'SoundFormat',
            'picture_type', 'clean_tags', 'read_tags', 'write_tags', 'format_to_json', 'format_from_json']
 
 # %% ../nbs/00e_files.ipynb #07ff981f
-import base64, binascii, hashlib, json, logging, os, platform, re, shutil, tempfile, threading, time, zlib
+import base64, binascii, hashlib, json, logging, os, platform, re, shutil, tempfile, threading, time, zipfile, zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -107,6 +107,16 @@ def read_csv(
     with open(path, 'rb') as f: n_rows = sum(line.count(b'\r') or 1 for line in f)
     if n_rows * n_columns <= MAX_CELLS: return pd.read_csv(path, **how)
     raise ValueError(f'{shown(path)}: {n_rows:,} rows of {n_columns:,} columns are too many')
+
+# %% ../nbs/00e_files.ipynb #54708d79
+def check_zip(
+    path: str | Path,   # ZIP whose members are stored as they are
+) -> Path:              # the same
+    "Refuse a ZIP that grows when it is unpacked, or whose members overlap."
+    with zipfile.ZipFile(path) as f: members = f.infolist()
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if not packed and sum(member.file_size for member in members) <= os.stat(path).st_size: return Path(path)
+    raise ValueError(f'{shown(path)}: its members would take more than the file')
 
 # %% ../nbs/00e_files.ipynb #c9259294
 def file_stamp(

@@ -27,7 +27,7 @@ from torch.optim.swa_utils import AveragedModel
 from .autoencoder import (N_PEAKS, N_TONES, MusicAutoencoder, find_sinusoids, level_one, load_model,
                                read_targets)
 from .data import CLIP_SAMPLES, ClipDataset, Clips, atomic_write, log, progress, sound_hash, table_hash
-from .files import training_folder
+from .files import check_zip, training_folder
 from .display import plain_text
 from .metrics import magnitude_distance, magnitudes, mel_db, mse
 from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, check_model_name, check_number, fresh_weights,
@@ -242,7 +242,7 @@ def _read_checkpoint(
     "Load a checkpoint; raise a `ValueError` if a file is none, or one of a different model."
     way_out = 'delete it to begin anew, or train in another folder'
     try:
-        saved = torch.load(path, map_location='cpu', weights_only=True) if path.is_file() else None
+        saved = torch.load(check_zip(path), map_location='cpu', weights_only=True) if path.is_file() else None
         shapes = {name: part.shape for name, part in saved['model'].items()}
         whole = set(saved) == {*course.parts, 'best', 'step', 'history'}
     except Exception:                       # torch has a dozen exceptions for damaged files

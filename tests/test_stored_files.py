@@ -315,24 +315,34 @@ def test_a_file_of_equal_size_and_date_is_noticed(tmp_path, music, tone, how):
 
 # ---- --resume ----
 
+def test_resume_does_not_look_at_the_clock(tmp_path, net, tone):
+    from celae.cli import _is_encoded
+    song, result, other = tmp_path/'a.wav', tmp_path/'a.celae', tmp_path/'b.wav'
+    write_audio(song, tone(440, 2.)), write_audio(other, tone(1000, 2.))
+    latent, n_samples = streams.encode_file(net, song, True)
+    streams.save_latent(result, latent, net, n_samples, made_from=song)
+    def is_made(path, net=net, mono=False, exact=False): return _is_encoded(path, result, net, mono, exact)
+    for date in (1e9, 4e9):
+        os.utime(result, (date, date))
+        assert is_made(song) and not is_made(other)
+        assert not is_made(song, exact=True) and not is_made(song, net.with_size('base'))
+    os.utime(other, (1e9, 1e9)), os.replace(other, song)              # an older file in its place
+    assert not is_made(song)
+
+
 @pytest.mark.slow
-def test_resume_does_not_look_at_the_clock(tmp_path, celae, tone):
-    music, song, result = tmp_path/'m', tmp_path/'m'/'a.wav', tmp_path/'m'/'a.celae'
-    write_audio(song, tone(440, 2.))
-    assert celae('encode', 'm', '--size', 'musical').returncode == 0
+def test_resume_takes_no_other_result(tmp_path, celae, tone):
+    result = tmp_path/'a.celae'
+    write_audio(tmp_path/'a.wav', tone(440, 2.))
+    def encode(*args): return celae('encode', '.', '--size', 'musical', *args, timeout=400)
+    assert encode().returncode == 0
     whole = result.read_bytes()
-    os.utime(song, (4e9, 4e9)), os.utime(result, (1e9, 1e9))
-    done = celae('encode', 'm', '--size', 'musical', '--resume')
-    assert 'up to date' in done.stdout and result.read_bytes() == whole
-    write_audio(song, tone(1000, 2.))
-    os.utime(song, (1e9, 1e9)), os.utime(result, (4e9, 4e9))           # an older file in its place
-    for args in (['--size', 'musical'], ['--size', 'musical', '--exact'], ['--size', 'base']):
-        done = celae('encode', 'm', *args, '--resume')
-        assert done.returncode == 1 and 'was not made of' in done.stderr and result.read_bytes() == whole
-    done = celae('encode', 'm', '--size', 'musical', '--resume', '--overwrite')
-    assert done.returncode == 0 and 'up to date' not in done.stdout and result.read_bytes() != whole
-    write_audio(music/'a.flac', tone(2000, 2.))                         # whose result would have the same name
-    done, whole = celae('encode', 'm', '--size', 'musical', '--resume'), result.read_bytes()
+    write_audio(tmp_path/'a.wav', tone(1000, 2.))
+    done = encode('--resume')
+    assert done.returncode == 1 and 'was not made of' in done.stderr and result.read_bytes() == whole
+    assert encode('--resume', '--overwrite').returncode == 0 and result.read_bytes() != whole
+    write_audio(tmp_path/'a.flac', tone(2000, 2.))                       # its result would have the same name
+    whole, done = result.read_bytes(), encode('--resume')
     assert done.returncode == 0 and 'a.flac: left out' in done.stderr and 'up to date' in done.stdout
     assert result.read_bytes() == whole
 
@@ -408,3 +418,19 @@ def test_a_hostile_answer_moves_on_to_the_next_source(tmp_path, server, name):
 def test_a_different_edition_is_taken_where_there_is_no_other(tmp_path, server):
     path = published.fetch([f'{server}/page/a', f'{server}/other/a'], tmp_path/'a', '0' * 64, tries=1, check=published._is_archive)
     assert gzip.decompress(path.read_bytes()).startswith(b'another')
+
+
+@pytest.mark.parametrize('how', ['packed', 'overlapping'])
+def test_a_checkpoint_does_not_grow(tmp_path, how):
+    import zipfile
+
+    from celae.training import _read_checkpoint
+    torch.save(dict(model={}, best=torch.zeros(10**6)), tmp_path/'a.pt')
+    with zipfile.ZipFile(tmp_path/'a.pt') as old, zipfile.ZipFile(tmp_path/'b.pt', 'w', 8 if how == 'packed' else 0) as new:
+        for info in old.infolist(): new.writestr(info.filename, old.read(info))
+        if how == 'overlapping': new.filelist += new.filelist
+    read = []
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match='not a whole checkpoint'):
+        patch.setattr(torch, 'load', lambda *args, **kwargs: read.append(args))
+        _read_checkpoint(tmp_path/'b.pt', None)
+    assert not read
