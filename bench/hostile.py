@@ -11,6 +11,7 @@ import random
 import struct
 import tarfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -154,6 +155,41 @@ def _other_codecs():
             'amr': b'#!AMR\n' + bytes(999)}
 
 
+def still_flac(secs, rate=RATE, channels=1):
+    "A right FLAC of silence: some 20 bytes for each 65 535 samples."
+    def crc(data, polynomial, bits):
+        value = 0
+        for byte in data:
+            value ^= byte << bits - 8
+            for _ in range(8): value = (value << 1 ^ (polynomial if value >> bits - 1 else 0)) & (1 << bits) - 1
+        return value
+    block, n = 65_535, -(-secs * rate // 65_535)
+    about = rate << 44 | channels - 1 << 41 | 15 << 36 | n * block
+    parts = [b'fLaC\x80\x00\x00\x22' + struct.pack('>HH', block, block) + bytes(6) + about.to_bytes(8, 'big') + bytes(16)]
+    for i in range(n):
+        head = b'\xff\xf8' + bytes([0x70, channels - 1 << 4 | 8]) + chr(i).encode() + struct.pack('>H', block - 1)
+        frame = head + bytes([crc(head, 7, 8)]) + bytes(3 * channels)
+        parts.append(frame + struct.pack('>H', crc(frame, 0x8005, 16)))
+    return b''.join(parts)
+
+
+def packed_id3(megabytes, frame, start, sound):
+    "A compressed frame of ID3 before a sound."
+    def size(n): return bytes(n >> s & 127 for s in (21, 14, 7, 0))
+    squeeze = zlib.compressobj(1)
+    data = squeeze.compress(start) + b''.join(squeeze.compress(bytes(1 << 20)) for _ in range(megabytes))
+    data += squeeze.flush()
+    tag = frame + size(len(data) + 4) + b'\0\x09' + size(99) + data
+    return b'ID3\x04\0\0' + size(len(tag)) + tag + sound
+
+
+def claimed_comments(data):
+    "An Ogg or FLAC whose comments claim 4 billion entries."
+    at = data.index(b'vorbis', 60) + 6 if data[:4] == b'OggS' else data.index(b'reference libFLAC') - 4
+    n = struct.unpack('<I', data[at:at + 4])[0]
+    return patched(data, at + 4 + n, b'\xff' * 4)
+
+
 def audio_cases():
     "A hundred and more kinds of sound file and name."
     t, whole, cases = tone(), audio(), []
@@ -199,6 +235,12 @@ def audio_cases():
                         'claims half.flac': flac_claims(f, len(t) // 2),
                         'claims nothing.flac': flac_claims(f, 0),
                         'claims half.aiff': _aiff_claims(audio('AIFF'), len(t) // 2)}, SECS)
+    def later(make, *args): return lambda path: path.write_bytes(make(*args))
+    add('bombs', {'two hours in 100 kB.flac': later(still_flac, 7200), 'forty hours at 1 kHz.flac': later(still_flac, 144_000, 1000),
+                  'eight channels of an hour.flac': later(still_flac, 3600, RATE, 8)})
+    add('bombs', {'cover of 2 GB.mp3': later(packed_id3, 2000, b'APIC', b'\x03image/png\0\x03\0\x89PNG\r\n\x1a\n', m),
+                  'title of 400 MB.mp3': later(packed_id3, 400, b'TIT2', b'\x03', m),
+                  'comments without end.flac': claimed_comments(f)}, SECS)
     add('joined', {'without xing.mp3': without_xing(m)}, SECS)
     add('joined', {'variable without xing.mp3': without_xing(mp3(uneven(), bitrate_mode='VARIABLE',
                                                                  compression_level=.5))}, 40)
@@ -377,6 +419,12 @@ def latent_cases(good):
         for word, value in dict(nan=np.nan, infinite=np.inf, huge=1e38).items():
             holds(f'scale of detail {word}', detail_scale=np.full_like(tensors['detail_scale'], value))
         holds('detail gone', detail=None, detail_scale=None, places=None)
+    source = {f'source of {n} channels': json.dumps(dict(rate=192_000, channels=n, tags={})) for n in (64, 10**9)}
+    for word, text in (source | {'source without end': '[' * 500_000, 'source a list': json.dumps([1] * 10**5)}).items():
+        header, body = read_safetensors(good)
+        add(word, write_safetensors(header | dict(__metadata__=header['__metadata__'] | dict(source=text)), body))
+    said('size: one channel of a day', size=dict(channels=1, detail=0), n_samples=86_400 * 22_050)
+    holds('z of 5000 sounds', z=np.repeat(z[..., :1], 5000, 0))
     holds('one tensor more', extra=np.zeros(9, np.float32))
     for word, text in {'null': 'null', 'a list': '[]', 'a number': '7', 'no JSON': '{',
                        'deep': '[' * 100_000, 'twice': '{"format": "celae 2", "format": "celae 2"}'}.items():
@@ -505,6 +553,8 @@ SCRIPT = '<script>alert("from a run")</script><img src=x onerror=alert(1)>'
 def run_cases():
     "Changes to a good run: name -> function of (its folder, secret file outside, trace of code that ran)."
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     def text(name, value):
         def change(run, secret, trace): (run/name).write_text(value if isinstance(value, str)
@@ -603,6 +653,26 @@ def run_cases():
              'clips missing': replaced('clips.parquet', lambda file, secret: None),
              'report linked to a file of the user': lambda run, secret, trace: _link_over(run/'report.html',
                      secret), 'map linked to a file of the user': lambda run, secret, trace: _link_over(run/'map.html', secret)}
+    def repeated(run, secret, trace):
+        clips, row = pd.read_parquet(run/'clips.parquet'), pa.array(np.zeros(3000, 'i4'))
+        long = pa.DictionaryArray.from_arrays(row, ['x' * 10**6])
+        other = {name: pa.array([clips[name][0]] * 3000) for name in clips if name not in ('label', 'track')}
+        pq.write_table(pa.table(dict(label=long, track=long, **other)), run/'clips.parquet')
+    def arrow(make, **how): return lambda run, secret, trace: pq.write_table(make(trace), run/'clips.parquet', **how)
+    def forged(trace):
+        meta = {b'ARROW:extension:name': b'arrow.py_extension_type', b'ARROW:extension:metadata': evil_pickle(trace)}
+        return pa.table([pa.array([1, 2])], schema=pa.schema([pa.field('label', pa.int64(), metadata=meta)]))
+    made |= {'clips: text of 6 GB': repeated, 'clips: a pickle of arrow': arrow(forged),
+             'clips: a list of 30 million': arrow(lambda trace: pa.table(dict(label=pa.array([np.zeros(30_000_000, 'i1')])))),
+             'clips: 60 million rows': arrow(lambda trace: pa.table(dict(label=np.zeros(60_000_000, bool)))),
+             'clips: packed a thousandfold': arrow(lambda trace: pa.table(dict(label=np.zeros(10**7))), compression='zstd', use_dictionary=False)}
+    views = [dict(key=str(i), latent='musical', vectors='x', pooling='flatten', family='x', values_per_clip=1) for i in range(20_000)]
+    made |= {'latents.json 20 000 views': text('metrics/latents.json', views),
+             'latents.json pooled without end': text('metrics/latents.json', [views[0] | dict(pooling='+'.join(['flatten'] * 10**5))]),
+             'kmeans 20 000 columns': text('metrics/kmeans-musical.json', [{f'k{i}': 1} for i in range(20_000)]),
+             'quality.json a list without end': text('metrics/quality.json', '[' + '[],' * 15_000_000 + '[]]'),
+             'history.csv wide and long': lambda run, secret, trace: (run/'models'/'autoencoder'/'history.csv').write_text(
+                 'step,' + ','.join(f'c{i}' for i in range(99_000)) + '\n' + 'x\n' * 500_000)}
     made |= {'clips no table': lambda run, secret, trace: (run/'clips.parquet').write_bytes(b'PAR1' + bytes(999) + b'PAR1'),
              'clips empty': table(lambda clips, secret: clips.iloc[:0]),
              'clips without label': table(lambda clips, secret: clips.drop(columns='label')),
@@ -655,6 +725,7 @@ def table_cases(tracks):
                'UTF-16': f'track,a\n{first},1\n'.encode('utf-16'),
                '10 000 columns': 'track,' + ','.join(f'c{i}'
                                                      for i in range(10_000)) + '\n' + first + ',1' * 10_000 + '\n', 'formula': f'track,a\n{first},"=cmd|\' /C calc\'!A0"\n',
+               'wide and long': 'track,' + ','.join(f'c{i}' for i in range(99_000)) + '\n' + 'x\n' * 500_000,
                'a folder': None, 'a pipe': ...,
                'own columns': f'track,row,n_samples,path,group\n{first},5,7,/etc/hostname,g\n'}
     listed = [f'{track},{split}' for track, split in zip(tracks, ['train', 'train', 'valid', 'test'] * 9)]

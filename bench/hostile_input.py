@@ -30,6 +30,7 @@ import sys
 import threading
 import time
 import traceback
+import zipfile
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -315,7 +316,7 @@ def audio_jobs():
     for case in cases:
         if case.name == 'three hours.wav': jobs.append(audio_job('prepare', case)); continue
         jobs += [audio_job(command, case) for command in ('encode', 'prepare', 'edit')]
-        if case.group in ('no sound', 'cut and damaged', 'header lies', 'joined',
+        if case.group in ('no sound', 'cut and damaged', 'header lies', 'joined', 'bombs',
                           'samples'): jobs.append(audio_job('generate', case))
         if case.group in ('no sound', 'links and folders'): jobs.append(audio_job('decode', case))
     for group in sorted({case.group for case in cases}):
@@ -468,6 +469,13 @@ def model_jobs():
             state = torch.load(path, weights_only=True)
             torch.save(change(state) or state, path)
         return write
+    def packed_checkpoint(path, trace):
+        "Zeros of 400 MB in 2 MB."
+        torch.save(dict(model={}, best=torch.zeros(10**8)), path.with_name('big'))
+        with zipfile.ZipFile(path.with_name('big')) as old, zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as new:
+            for info in old.infolist():
+                with old.open(info) as source, new.open(info.filename, 'w', force_zip64=True) as target: shutil.copyfileobj(source, target, 1 << 20)
+        path.with_name('big').unlink()
     cases = {'a pickle': torch_pickle, 'empty': lambda path, trace: path.write_bytes(b''),
              'text': lambda path, trace: path.write_bytes(b'words'),
              'cut': lambda path, trace: path.write_bytes(path.read_bytes()[:5000]),
@@ -482,6 +490,7 @@ def model_jobs():
              'optimizer empty': saved(lambda state: state.update(optimizer={})),
              'weights nan': saved(lambda state: state['model'].update({k: v * float('nan') for k, v in state['model'].items() if v.is_floating_point()})),
              'an empty dict': saved(lambda state: {'x': 1}),
+             'packed': packed_checkpoint,
              'of another model': saved(lambda state: state.update(model={'x': torch.zeros(3)}))}
     return jobs + [checkpoint(*item) for item in cases.items()]
 
@@ -520,7 +529,7 @@ def run_jobs_of_strangers():
                     return 'escaped', 'sound outside of the music is in the map'
             return ends(code, text)
         for command in ('analyze', 'map', 'run'):
-            resumed = re.match(r'settings|latents of|latents cut|clips no|autoencoder|sounds absolute', name)
+            resumed = re.match(r'settings|latents of|latents cut|clips no|clips: (text|a )|autoencoder|sounds absolute', name)
             if command == 'run' and not resumed: continue
             if command == 'map' and re.search(r'run\.json|sounds|quality|figures|report-', name): continue
             jobs.append(Job(command, 'runs of strangers', name,
@@ -727,6 +736,26 @@ class Server(BaseHTTPRequestHandler):
         self._start(Content_Length='-5')
         self.wfile.write(b'x' * 50)
 
+    def digits(self): self._start(Content_Length='9' * 6000)
+    def brackets(self): self._start(302, Location='http://[::1')
+    def ended(self): self._start(416)
+    def page(self):
+        self._start(Content_Length='20', Content_Type='text/html')
+        self.wfile.write(b'<html>moved</html>!!')
+
+    def packed(self):
+        import gzip
+        self._start(Content_Encoding='gzip')
+        self.wfile.write(gzip.compress(bytes(10**8)))
+
+    def part(self):
+        self._start(206, Content_Range='bytes 0-9/1000', Content_Length='10')
+        self.wfile.write(bytes(10))
+
+    def good(self):
+        self._start(Content_Length='6')
+        self.wfile.write(b'PK\5\6ok')
+
     def whole(self):
         self._start(Content_Length='50')
         self.wfile.write(b'x' * 50)
@@ -736,7 +765,7 @@ def server_jobs():
     "Servers that never end or never answer."
     jobs = []
     for path in ('endless', 'claims', 'stalled', 'silent', 'drips', 'circle', 'away', 'gone', 'short',
-                 'length', 'whole'):
+                 'length', 'whole', 'digits', 'brackets', 'ended', 'page', 'packed', 'part'):
         def build(root, path=path):
             def work():
                 server = ThreadingHTTPServer(('127.0.0.1', 0), Server)
@@ -749,14 +778,17 @@ def server_jobs():
                 def busy():
                     while time.monotonic() < end: sum(range(300_000)), time.sleep(.2)
                 threading.Thread(target=busy, daemon=True).start()
-                try: print(celae.published.fetch([f'http://127.0.0.1:{server.server_port}/{path}/a.zip'],
-                                                root/'out'/'a.zip', tries=1))
+                def check(file):
+                    if file.read_bytes()[:2] != b'PK': raise ValueError('sent no archive')
+                sources = [f'http://127.0.0.1:{server.server_port}/{name}/a.zip' for name in (path, 'good')]
+                try: print(celae.published.fetch(sources, root/'out'/'a.zip', tries=1, check=check))
                 except (ValueError, OSError) as e:
                     print(f'celae: {e}')
                     return 1
             return work
         def check(root, code, text, path=path):
             if 'File too large' in text: return 'hung', 'took 2 GB of an endless server'
+            if code: return 'lost', 'the next source is not asked'
             if path == 'away' and any(Path('/etc/hostname').read_bytes() == f.read_bytes()
                                       for f in (root/'out').iterdir()): return 'escaped', 'a local file was fetched'
             return ends(code, text)
@@ -920,12 +952,24 @@ def overwrite_jobs():
     def cut(ending): return lambda cache: [f.write_bytes(f.read_bytes()[:100])
                                            for f in cache.glob(f'*{ending}')]
     def gone(ending): return lambda cache: [f.unlink() for f in cache.glob(f'*{ending}')]
-    for word, change in {'sound cut': cut('.npy'), 'table cut': cut('.parquet'), 'sound gone': gone('.npy'),
+    def zeroed(cache):
+        for f in cache.glob('*.npy'): f.write_bytes(f.read_bytes()[:128] + bytes(f.stat().st_size - 128))
+    def lying(cache):
+        zeroed(cache)
+        for f in cache.glob('*.parquet'):
+            lines = [[track, rows.index.tolist(), ''] for track, rows in pd.read_parquet(f).groupby('track')]
+            f.with_suffix('.journal').write_text(''.join(json.dumps(line) + '\n' for line in lines))
+            f.unlink()
+    for word, change in {'sound of zeros': zeroed, 'sound of zeros and a journal that lies': lying,
+                         'sound cut': cut('.npy'), 'table cut': cut('.parquet'), 'sound gone': gone('.npy'),
                          'table gone': gone('.parquet'), 'both cut': lambda cache: (cut('.npy')(cache),
                                  cut('.parquet')(cache)),
                          'sound pickled': lambda cache: [np.save(f,
                                                                  np.array([hostile._Runs(cache.parents[1]/'outside'/'pwned')], object), allow_pickle=True) for f in cache.glob('*.npy')]}.items():
-        def rebuilt(root, code, text): return 'read' if code == 0 else ('lost', 'fails for ever')
+        def rebuilt(root, code, text):
+            if code: return 'lost', 'fails for ever'
+            made, = (root/'home'/'celae').glob('*.npy')
+            return 'read' if np.load(made, mmap_mode='r').any(1).all() else ('lost', 'clips of zeros are kept')
         jobs.append(Job('prepare', 'caches', word, kept(change), rebuilt, 60))
     def read_only(root):
         shutil.copytree(FIX/'prepared', root/'home'/'celae')
@@ -961,6 +1005,7 @@ def fixtures():
     do('train', FIX/'music', '--cache', FIX/'cache', '--out', FIX/'half trained', '--steps', '4',
        '--max-clips', '20')
     (FIX/'half trained'/'model.safetensors').unlink()
+    for path in (FIX/'music').rglob('*'): path.chmod(0o755 if path.is_dir() else 0o644)   # changes their time of change
     do('prepare', FIX/'music', '--cache', FIX/'prepared')
     pid = os.fork()
     if not pid:
@@ -971,7 +1016,8 @@ def fixtures():
     if os.waitpid(pid, 0)[1]: raise SystemExit('fixture failed: a saved sound')
     do('run', FIX/'music', '--quick', '--out', FIX/'run', '--cache', FIX/'cache')
     do('map', FIX/'run')
-    for path in FIX.rglob('*'): path.chmod(0o755 if path.is_dir() else 0o644)
+    for path in FIX.rglob('*'):
+        if FIX/'music' not in path.parents: path.chmod(0o755 if path.is_dir() else 0o644)
     (FIX/'done').touch()
 
 
