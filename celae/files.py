@@ -94,7 +94,7 @@ def read_table(
     except FileNotFoundError: raise
     except (ArrowException, OSError, ValueError, TypeError, LookupError) as e:
         reason = ' '.join(str(e).split())[:200]
-        raise ValueError(f'{shown(path)}: cannot be read as a table ({reason})') from None
+        raise ValueError(f'{path}: cannot be read as a table ({reason})') from None
 
 # %% ../nbs/00e_files.ipynb #56276aff
 def read_csv(
@@ -106,7 +106,7 @@ def read_csv(
     n_columns = len(pd.read_csv(path, **how | dict(nrows=0)).columns)
     with open(path, 'rb') as f: n_rows = sum(line.count(b'\r') or 1 for line in f)
     if n_rows * n_columns <= MAX_CELLS: return pd.read_csv(path, **how)
-    raise ValueError(f'{shown(path)}: {n_rows:,} rows of {n_columns:,} columns are too many')
+    raise ValueError(f'{path}: {n_rows:,} rows of {n_columns:,} columns are too many')
 
 # %% ../nbs/00e_files.ipynb #54708d79
 def check_zip(
@@ -116,7 +116,7 @@ def check_zip(
     with zipfile.ZipFile(path) as f: members = f.infolist()
     packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
     if not packed and sum(member.file_size for member in members) <= os.stat(path).st_size: return Path(path)
-    raise ValueError(f'{shown(path)}: its members would take more than the file')
+    raise ValueError(f'{path}: its members would take more than the file')
 
 # %% ../nbs/00e_files.ipynb #c9259294
 def file_stamp(
