@@ -6,15 +6,23 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-import celae as package
-from celae.data import (SR, as_numpy, limit_peaks, load_clips, loudness, read_audio, read_blocks, to_mono, write_audio,
-                        write_blocks)
+import celae
+from celae import data
+from celae.cli import make_app
+from celae.data import SR, as_numpy, load_clips, loudness, read_audio, read_blocks, write_audio, write_blocks
 from celae.files import AudioError, SoundFormat
 from celae.music import render_track
 
 
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    "The command in this process, in the folder of the test: command('encode', 'song.wav'); raises where it fails."
+    monkeypatch.chdir(tmp_path)
+    return lambda *args: make_app()([str(arg) for arg in args], standalone_mode=False)
+
+
 @pytest.fixture(scope='module')
-def music(): return render_track('folk', 1, 6.)[0]
+def music(): return render_track('folk', 1, 5.)[0]
 
 
 def encoded(path, container, codec, wav, sr=44_100):
@@ -22,6 +30,7 @@ def encoded(path, container, codec, wav, sr=44_100):
     layout = {1: 'mono', 2: 'stereo'}[len(wav)]
     with av.open(str(path), 'w', format=container) as box:
         stream = box.add_stream(codec, rate=sr, layout=layout)
+        if codec == 'wmav2': stream.bit_rate = 128_000             # it has no default
         convert = av.AudioResampler(stream.format, layout, sr, frame_size=stream.codec_context.frame_size or 1024)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wav, np.float32), 'fltp', layout)
         frame.sample_rate, frame.pts = sr, 0
@@ -49,9 +58,9 @@ def test_loud_float_is_read_as_it_is(tmp_path, music, factor, caplog):
         np.testing.assert_allclose(sound, factor * music, rtol=1e-6)
     said = {r.getMessage() for r in caplog.records if 'integers' in r.getMessage()}
     assert len(said) == (factor > 100)
-    usual = package.decode(package.encode(music, SR), music.shape[1])[0].numpy()
-    for latent in (package.encode(path), package.encode(factor * music, SR)):
-        back = package.decode(latent, music.shape[1])[0].numpy()
+    usual = celae.decode(celae.encode(music, SR), music.shape[1])[0].numpy()
+    for latent in (celae.encode(path), celae.encode(factor * music, SR)):
+        back = celae.decode(latent, music.shape[1])[0].numpy()
         np.testing.assert_allclose(back / factor, usual, atol=.02 * np.abs(usual).max())
 
 
@@ -67,13 +76,14 @@ def test_what_is_written_is_limited(tmp_path, music, factor):
     for path in (write_audio(tmp_path/'a.wav', loud), write_blocks(tmp_path/'b.wav', np.split(loud, 9, 1))):
         wav = sf.read(path)[0]
         assert (np.abs(wav) > .999).mean() < .01 and likeness(wav, loud[0]) > .8
-    np.testing.assert_allclose(wav, limit_peaks(loud, 0.)[0], atol=1e-4)        # blocks are as the whole
+    np.testing.assert_allclose(wav, data.limit_peaks(loud, 0.)[0], atol=1e-4)        # blocks are as the whole
 
 
-def test_decoded_file_keeps_its_shape(tmp_path, music, celae):
+def test_decoded_file_keeps_its_shape(tmp_path, music, command):
     sf.write(tmp_path/'loud.wav', (5 * music).T, SR, 'FLOAT')
-    assert celae('encode', 'loud.wav').returncode == celae('decode', 'loud.celae', '-o', 'back.wav').returncode == 0
-    assert peak_of(tmp_path/'back.wav') < .9 and likeness(sf.read(tmp_path/'back.wav')[0], music[0]) > .9
+    command('encode', 'loud.wav')
+    command('decode', 'loud.celae', '-o', 'back.wav')
+    assert peak_of(tmp_path/'back.wav') < .9 and likeness(sf.read(tmp_path/'back.wav')[0], music[0]) > .75
 
 
 # 12: channels that cancel
@@ -85,10 +95,10 @@ def cancelling(x, sr=SR):
 
 
 @pytest.mark.parametrize('kind', ['opposite', 'turns', 'softer', 'surround'])
-def test_mono_keeps_the_energy(tmp_path, music, kind, celae):
+def test_mono_keeps_the_energy(tmp_path, music, kind):
     wav, path = np.stack(cancelling(music)[kind]), tmp_path/'x.wav'
     sf.write(path, wav.T, SR, 'FLOAT')
-    mixes = [read_audio(path), np.concatenate([*read_blocks(path, secs=.37)], 1), to_mono(wav),
+    mixes = [read_audio(path), np.concatenate([*read_blocks(path, secs=.37)], 1), data.to_mono(wav),
              read_audio(write_blocks(tmp_path/'y.wav', np.split(wav, 6, 1), like=SoundFormat(SR, 1)))]
     for mix in mixes:
         np.testing.assert_allclose(mix, mixes[0], atol=1e-4)
@@ -96,19 +106,19 @@ def test_mono_keeps_the_energy(tmp_path, music, kind, celae):
             assert mix[:, part:part + SR].std() > .6 * music[:, part:part + SR].std(), part
     for start in (0, 1000, SR - 50, 3 * SR):
         np.testing.assert_allclose(read_audio(path, start=start, n_samples=4000), mixes[0][:, start:start + 4000], atol=1e-6)
-    assert loudness(as_numpy(package.decode(package.encode(wav, SR)))[None]) > loudness(music) - 4
+    assert loudness(as_numpy(celae.decode(celae.encode(wav, SR)))[None]) > loudness(music) - 4
 
 
 def test_mono_is_the_mean_where_nothing_cancels(music):
     noise = np.random.default_rng(0).standard_normal((2, music.shape[1])) * music.std()
     for wav in (np.stack([music[0], .3 * music[0]]), noise, music + .5 * noise, np.stack([music[0], 0 * music[0]])):
-        np.testing.assert_allclose(to_mono(wav), wav.mean(0, keepdims=True), atol=1e-6)
+        np.testing.assert_allclose(data.to_mono(wav), wav.mean(0, keepdims=True), atol=1e-6)
 
 
 @pytest.mark.parametrize('factor', [-.4, -.7, -.95, -1.05, -1.3, -1.5, -2, -2.3])
 def test_no_ratio_of_channels_is_lost(music, factor):
     wav = np.stack([music[0], factor * music[0]])
-    assert to_mono(wav).std() > .25 * wav.std(1).max()
+    assert data.to_mono(wav).std() > .25 * wav.std(1).max()
 
 
 # 14: content decides how a file is read
@@ -128,9 +138,10 @@ def test_container_with_another_ending(tmp_path, name, container, codec):
     np.testing.assert_allclose(np.concatenate([*read_blocks(path, secs=.5)], 1), sound, atol=1e-3)
 
 
-def test_video_and_commands(tmp_path, music, celae):
+def test_video_and_commands(tmp_path, music, command):
     path = encoded(tmp_path/'holiday.txt', 'mp4', 'aac', music, SR)
-    assert celae('encode', path.name).returncode == 0
+    command('encode', path.name)
+    assert (tmp_path/'holiday.celae').exists()
     (tmp_path/'cover.jpg').write_bytes(b'\xff\xd8\xff' + bytes(999))
     (tmp_path/'list.m3u').write_text('#EXTM3U\n/etc/passwd\n')
     for name in ('cover.jpg', 'list.m3u'):
@@ -154,27 +165,25 @@ def test_float_in_other_containers_is_not_clipped(tmp_path, music):
 
 @pytest.mark.parametrize('options, db', [({}, 0), (dict(transpose=3), 0), (dict(gain=2), 6.02), (dict(gain=.25), -12.04),
                                          (dict(smooth=.5), 0)])
-def test_edit_keeps_the_loudness(tmp_path, music, options, db, celae):
+def test_edit_keeps_the_loudness(tmp_path, music, options, db, command):
     song = write_audio(tmp_path/'song.flac', .2 * music)
     words = [w for k, v in options.items() for w in (f'--{k}', v)]
-    made = celae('edit', song, '-o', 'out.wav', *words)
-    assert made.returncode == 0, made.stderr
+    command('edit', song, '-o', 'out.wav', *words)
     before = loudness(read_audio(song))
-    for wav in (read_audio(tmp_path/'out.wav'), package.edit(song, **options), package.edit(.2 * music, SR, **options)):
+    for wav in (read_audio(tmp_path/'out.wav'), celae.edit(song, **options), celae.edit(.2 * music, SR, **options)):
         assert abs(loudness(wav) - before - db) < .3
         assert np.abs(wav).max() < .9
 
 
 def test_gain_of_loud_music_is_limited(music):
-    wav = package.edit(music / np.abs(music).max(), SR, gain=4)
+    wav = celae.edit(music / np.abs(music).max(), SR, gain=4)
     assert np.abs(wav).max() <= 10**(-1 / 20) + 1e-6 and (np.abs(wav) > .88).mean() < .05
 
 
 @pytest.mark.parametrize('channels, rate', [(1, 44_100), (2, 48_000)])
-def test_begin_is_kept(tmp_path, tone, channels, rate, celae):
+def test_begin_is_kept(tmp_path, tone, channels, rate, command):
     sf.write(tmp_path/'mine.wav', tone(220, 2., rate, channels).T, rate)
-    made = celae('generate', '--begin', 'mine.wav', '--seconds', 2, '-o', 'out.wav')
-    assert made.returncode == 0, made.stderr
+    command('generate', '--begin', 'mine.wav', '--seconds', 2, '-o', 'out.wav')
     (own, _), (wav, sr) = [sf.read(tmp_path/name, always_2d=True) for name in ('mine.wav', 'out.wav')]
     n = len(own) - rate // 10
     assert (sr, wav.shape[1]) == (rate, channels) and abs(len(wav) - 4 * rate) < 3
@@ -182,9 +191,9 @@ def test_begin_is_kept(tmp_path, tone, channels, rate, celae):
     assert np.abs(wav[-rate // 200:]).max() < .02 and np.abs(np.diff(wav[n:], axis=0)).max() < .3
 
 
-def test_new_music_begins_and_ends(celae, tmp_path):
-    assert celae('generate', '--style', 'house', '--seconds', 4, '-o', 'new.wav').returncode == 0
-    for wav in (sf.read(tmp_path/'new.wav')[0], package.generate('folk', seconds=3.)[0]):
+def test_new_music_begins_and_ends(command, tmp_path):
+    command('generate', '--style', 'house', '--seconds', 4, '-o', 'new.wav')
+    for wav in (sf.read(tmp_path/'new.wav')[0], celae.generate('folk', seconds=3.)[0]):
         k, rms = 110, wav.std()
         assert np.abs(wav[:5]).max() < .02 and np.abs(wav[-k:]).max() < .02 < rms
         assert wav[-SR // 4:].std() < .7 * rms
