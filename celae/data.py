@@ -586,9 +586,9 @@ def loudness(
 ) -> float:          # LUFS; -inf for silence, or less than .4 s
     "Integrated loudness by ITU-R BS.1770-4."
     from torchaudio.functional import loudness as measure
-    wav = torch.as_tensor(wav, dtype=torch.float32)
+    wav = torch.as_tensor(wav, dtype=torch.float32, device='cpu')
     if wav.shape[-1] < .4 * sr or not (wav.abs() > 1e-5).any(): return -np.inf
-    value = float(measure(wav, sr))
+    with torch.device('cpu'): value = float(measure(wav, sr))
     return value if value > -70 else -np.inf
 
 def limit_peaks(
