@@ -480,7 +480,7 @@ def fit_prior(
     labels, made_by = sorted(clips.labels.unique()), model_hash(codec) if codec else ''
     latent = latent.to('cpu')
     with fresh_weights(seed):
-        prior = LatentPrior(labels, latent.z.shape[1], codec_hash=made_by, **settings).float()
+        prior = LatentPrior(labels, latent.z.shape[1], codec_hash=made_by, **settings)
     beats, keys = described or describe_clips(clips)
     keys = [key_index(key) for key in keys]
     index = torch.tensor([prior.label_index(label) for label in clips.labels])

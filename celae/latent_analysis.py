@@ -87,7 +87,7 @@ def untrained(
     seed: int = 0,     # decides the fresh weights
 ) -> nn.Module:        # in evaluation mode, on the same device
     "Build the same model again with weights that have learned nothing."
-    with fresh_weights(seed): other = type(model)(**model.config).float().eval()
+    with fresh_weights(seed): other = type(model)(**model.config).eval()
     return other.to(next(model.parameters()).device)
 
 # %% ../nbs/03_latent_analysis.ipynb #20ca9db7

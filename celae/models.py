@@ -230,10 +230,13 @@ def safe_sqrt(
 def fresh_weights(
     seed: int,   # decides the weights of the models that are made inside
 ):
-    "Make models on the CPU, without a change of torch's own random state."
+    "Make float32 models on the CPU, without a change of torch's own random state."
+    usual = torch.get_default_dtype()
     with torch.inference_mode(False), torch.device('cpu'), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)               # `torch.manual_seed` would seed the GPUs too
-        yield
+        torch.set_default_dtype(torch.float32)
+        try: yield
+        finally: torch.set_default_dtype(usual)
 
 # %% ../nbs/01_models.ipynb #12e8cd4c
 def log_rms(

@@ -179,7 +179,7 @@ def new_model(
     if start is None and latent_size is not None and make is MusicAutoencoder:
         raise ValueError('the autoencoder learns all its sizes at once; leave latent_size out')
     if not start:
-        with fresh_weights(config.seed): return make(*filter(None, [latent_size])).float(), config
+        with fresh_weights(config.seed): return make(*filter(None, [latent_size])), config
     model = load_model(start).train()
     if not isinstance(model, make):
         raise ValueError(f'{start}: is a {type(model).__name__}, not a {make.__name__}')

@@ -46,6 +46,8 @@ class Elsewhere(torch.Tensor):
 
     def numpy(self): raise TypeError('not on the CPU')
 
+    def tolist(self): return self.stored.tolist()
+
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         kwargs, found = dict(kwargs or {}), []
@@ -176,7 +178,7 @@ def test_edits(to):
     far = there.encode(sound())
     same(Chain(tuple(edits))(far, there).z, Chain(tuple(edits))(latent, here).z, 1e-4)
     same(there.transpose(latent.z, 2), here.transpose(latent.z, 2), 1e-4)
-    for change in (lambda a: interpolate(a, other, np.linspace(0, 1, 5)), lambda a: stretch(a, 9), random_latent):
+    for change in (lambda a: interpolate(a, other, np.linspace(0, 1, a.z.shape[2])), lambda a: stretch(a, 9), random_latent):
         same(change(far).z, change(latent).z, 1e-4)
 
 
