@@ -25,7 +25,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES, SR
 from .files import atomic_write
-from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent,
+from .models import (SIZE_NAMES, CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent,
                           check_number, in_evaluation, log_rms, model_folder, read_model, safe_sqrt)
 from .music import midi2hz
 from .references import SparseMDCT, imdct, mdct, mdct_frames, overlap_add, sine_window
@@ -592,7 +592,9 @@ def load_model(
     device: str = 'cpu',           # where to put it
 ) -> nn.Module:                    # in evaluation mode
     "Load the model that ships with celae, at one of its sizes, or a model of one's own."
-    if isinstance(name, str) and name in SIZES: size = size or name
+    if isinstance(name, str) and name in SIZES:
+        size = size or name
+        if name not in SIZE_NAMES: name = 'autoencoder'          # a size of one's own
     classes = MusicAutoencoder, CELAutoencoderLeakyReLU, CELAutoencoderSiLU
     model = read_model(model_folder(name), classes, device)
     if size is None: return model

@@ -493,11 +493,11 @@ def _air(file, own, to, keep, change):
         raise ValueError('--keep-air: what is above 11 kHz would stay where it is, while these edits move '
                          'the tones; leave it out')
     if not change.keeps_place or keep is False or min(own.rate, to.rate) <= SR: return None
-    return Air(file, mono=to.channels == 1)
+    return Air(file, to.channels == 1, change.gain)
 
 def _edited(file, out, change, net, rate, stereo, keep_air):
     "Encode, edit and decode a file, in its own format."
-    from celae.data import edited_loudness, read_blocks, sound_format
+    from celae.data import SR, edited_loudness, read_blocks, sound_format
     from celae.streams import encode_file, write_decoded
     own = sound_format(file)
     to = target_format(own, out, rate, stereo)
@@ -505,7 +505,7 @@ def _edited(file, out, change, net, rate, stereo, keep_air):
     kept = ', above 11 kHz as it was' if air else ''
     log.info('%s', f'{own} -> edited at 22 kHz, {_channels(n)}{kept} -> {to}')
     latent, n_samples = encode_file(net, file, n > 1)
-    lufs = edited_loudness(read_blocks(file, own.rate, n > 1), own.rate, change.gain)
+    lufs = edited_loudness(read_blocks(file, stereo=n > 1), SR, change.gain)
     write_decoded(out, net, change(latent, net), n_samples, like=to, air=air, lufs=lufs)
 
 def _find_edited(folder):

@@ -653,6 +653,7 @@ class Air:
     "What lies above 11 kHz in a file."
     path: str | Path     # audio file
     mono: bool = False   # mix its channels to one?
+    gain: float = 1.     # by which it is amplified
 
     @property
     def format(self) -> SoundFormat:
@@ -664,9 +665,10 @@ class Air:
     ):                   # yields sound (c, t) at the rate of the file
         "Put what lies above 11 kHz in the file onto a changed version of it."
         to, stereo = self.format, not self.mono
-        changes = (x - y for x, y in _pairs(blocks, read_blocks(self.path, stereo=stereo)))
+        changes = (x - self.gain * y for x, y in _pairs(blocks, read_blocks(self.path, stereo=stereo)))
         raised = _adapted(self.path, changes, to.channels, SR, to.rate)
-        for wav, change in _pairs(read_blocks(self.path, to.rate, stereo), raised): yield wav + change
+        for wav, change in _pairs(read_blocks(self.path, to.rate, stereo), raised):
+            yield self.gain * wav + change
 
 # %% ../nbs/00_data.ipynb #a9af9dd4
 def as_numpy(

@@ -31,7 +31,7 @@ from .data import (SR, AudioError, Clips, fade, limit_peaks, loudness, progress,
 from .files import match_name
 from .models import (Latent, check_number, fresh_weights, model_folder, model_hash, read_model, seeded)
 from .streams import decode_blocks
-from .training import TrainConfig, apart, fit
+from .training import TrainConfig, fit, isolated
 
 # %% ../nbs/04_generation.ipynb #865818a6
 WINDOW = 55     # frames: each attends to those less than this far away, the length of a clip of 5 s
@@ -458,7 +458,7 @@ def _batch_loss(prior, batch):
     return flow_loss(prior, z, Conditions.of(*told, z))
 
 # %% ../nbs/04_generation.ipynb #431fcfb3
-@apart()
+@isolated()
 def fit_prior(
     latent: Latent,         # of all clips: z (n_clips, d, n), level (n_clips,)
     clips: Clips,           # the clips, or windows of `join_clips`, with labels and splits

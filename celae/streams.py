@@ -126,25 +126,24 @@ def write_decoded(
     headroom_db: float = 1.,  # how far the highest peak stays under full scale
     like: SoundFormat | None = None,  # channels and tags of the file, and its rate if there is no `rate`
     air: Air | None = None,   # of the file that was encoded: what lies above 11 kHz is put back
-    lufs: float | None = None,  # wanted loudness, as near as `loudness_gain` comes; None: as it is
+    lufs: float | None = None,  # wanted loudness without `air`, as near as `loudness_gain` comes; None: as it is
 ) -> Path:                # the file
     "Decode a latent to a file; without `lufs` turned down as a whole where its peaks would clip."
     check_ending(path)
     if rate is not None: check_number(f'{path}: the rate', rate, *RATES, whole=True)
-    def blocks(title):
-        decoded = decode_blocks(codec, latent, n_samples, title=title)
-        return air.add(decoded) if air else decoded
-    own, peaks = air.format.rate if air else SR, [0.]
+    def blocks(title): return decode_blocks(codec, latent, n_samples, title=title)
+    peaks = [0.]
     def watched():
         for wav in blocks('finding the level'):
             peaks.append(float(abs(wav).max(initial=0)))
             yield wav
-    try: now = loudness_of(watched(), own)
+    try: now = loudness_of(watched(), SR)
     except ValueError as e: raise ValueError(f'{path}: not written; {e}') from None
     most = 10**(-headroom_db / 20) / max(*peaks, 1e-9)
     gain = min(1., most) if lufs is None else loudness_gain(lufs, now, max(peaks), headroom_db, MOST_EDIT_DB)
-    made = (wav * gain for wav in blocks(f'writing {Path(path).name}'))
-    if gain > most: made = limit_blocks(made, headroom_db, own)
+    made, own = (wav * gain for wav in blocks(f'writing {Path(path).name}')), SR
+    if air: made, own = air.add(made), air.format.rate
+    if air or gain > most: made = limit_blocks(made, headroom_db, own)
     return write_blocks(path, made, own, rate or (None if like else SR), like, n_samples / SR)
 
 # %% ../nbs/01d_streams.ipynb #2fc6fc36

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WINDOWS', 'LOSSES', 'PRESETS', 'Heard', 'hear', 'heard_distance', 'perceptual_loss', 'mse_loss', 'roll_loss',
-           'music_loss', 'TrainConfig', 'Preset', 'new_model', 'best_precision', 'check_size', 'Course', 'apart', 'fit',
-           'SinusoidDataset', 'fit_codec', 'plot_history']
+           'music_loss', 'TrainConfig', 'Preset', 'new_model', 'best_precision', 'check_size', 'Course', 'isolated',
+           'fit', 'SinusoidDataset', 'fit_codec', 'plot_history']
 
 # %% ../nbs/02_training.ipynb #803e0903
 import inspect
@@ -386,13 +386,13 @@ def _begin(
 
 # %% ../nbs/02_training.ipynb #38c3d418
 @contextmanager
-def apart():
+def isolated():
     "Train with gradients, whatever the program around has set, and leave its random state as it is."
     gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.inference_mode(False), torch.device('cpu'), torch.random.fork_rng(gpus): yield
 
 # %% ../nbs/02_training.ipynb #dd514018
-@apart()
+@isolated()
 def fit(
     model: nn.Module,             # to train, with `config`
     loss: Callable,               # of model and batch -> a scalar
