@@ -638,13 +638,14 @@ def atomic_folder(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f'{folder} holds something else; choose a new folder or remove it')
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with private_folder(folder.parent) as private:
-        part = Path(private)/folder.name
+    with private_folder(folder if folder.exists() else folder.parent) as private:
+        part = Path(private)/'set'
         try:
             write(part)
             (part/'settings.json').write_text(json.dumps(settings), encoding='utf-8')
-            if folder.exists(): folder.rmdir()
-            part.rename(folder)
+            folder.mkdir(exist_ok=True)                   # it may be a link, a disk, or the current one
+            for file in sorted(part.iterdir(), key=lambda file: file.name == 'settings.json'):
+                file.rename(folder/file.name)             # what says that it is whole comes last
         except OSError:
             if not _holds(folder, settings): raise  # else another process was faster, with the same result
     return folder
