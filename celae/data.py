@@ -1022,8 +1022,8 @@ def match_tracks(
 ) -> pd.Series:            # the track of each; None: there is none
     "Find the tracks that are meant by names that somebody wrote."
     tracks = {track: path for track, path in zip(clips.track, clips.get('path', clips.track))}
-    track, path = next(iter(tracks.items()))
-    root = path.removesuffix(track).rstrip('/\\')
+    track, path = [text.replace('\\', '/') for text in next(iter(tracks.items()))]
+    root = path.removesuffix(track).rstrip('/')
     names, tracks = [pd.Series(list(each), dtype=object) for each in (names, tracks)]
     keys, known, found = names, tracks, pd.Series([None] * len(names), dtype=object)
     for form in (str, lambda name: _plain_name(name, root), str.casefold, _bare_name):
