@@ -527,7 +527,7 @@ class MusicAutoencoder(_Sounding, PyTorchModelHubMixin):
         z: Tensor,        # all channels (b, 64, n)
     ) -> Tensor:          # (b, N_READ, n)
         "What linear heads read in `z`: semitones, pitch classes, onset, level."
-        return self.heads(z.mT).mT
+        return self.heads(z.to(self.heads.weight).mT).mT
 
 # %% ../nbs/01c_autoencoder.ipynb #ed0319c9
 def read_targets(
