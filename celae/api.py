@@ -244,7 +244,8 @@ def embed(
         wav = torch.from_numpy(read_audio(sound))[None] if is_file else sound_tensor(sound, sr)
     if not wav.shape[-1]: raise AudioError(f'{sound}: holds no sound')
     n_clips = max(1, (wav.shape[-1] + CLIP_SAMPLES // 2) // CLIP_SAMPLES)
-    share = (wav.shape[-1] / CLIP_SAMPLES - torch.arange(n_clips)).clamp(max=1).repeat(len(wav))
+    share = np.tile((wav.shape[-1] / CLIP_SAMPLES - np.arange(n_clips)).clip(max=1), len(wav))
+    share = torch.from_numpy(share)
     clips = F.pad(wav, (0, CLIP_SAMPLES)).unfold(2, CLIP_SAMPLES, CLIP_SAMPLES)[:, :, :n_clips]
     parts = zip(rearrange(clips, 'b c n t -> (b n) c t').split(32), share.split(32))
     return np.concatenate([clip_vectors(encode_padded(codec, *part).z, pooling) for part in parts])

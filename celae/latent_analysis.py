@@ -44,8 +44,8 @@ def mirror_padding(
 ) -> Tensor:     # (b, d, n)
     "Replace the frames of padding by those before it, backwards, and so on to the end."
     n = z.shape[2]
-    n_real = (torch.as_tensor(share, dtype=torch.float64) * n).long().clamp(1, n)[:, None]
-    place = torch.arange(n) % (2 * n_real)
+    n_real = (torch.as_tensor(share, dtype=torch.float64, device='cpu') * n).long().clamp(1, n)[:, None]
+    place = torch.arange(n, device='cpu') % (2 * n_real)
     place = torch.minimum(place, 2 * n_real - 1 - place).to(z.device)
     return z.gather(2, place[:, None].expand_as(z))
 
@@ -56,7 +56,7 @@ def encode_padded(
     share,          # part of each that is sound (b,)
 ) -> Latent:        # without detail
     "Encode clips so that statistics over time are those of their sound."
-    share = torch.as_tensor(share, dtype=torch.float64)
+    share = torch.as_tensor(share, dtype=torch.float64, device='cpu')
     latent = codec.encode(wav, log_rms(wav) - share.log().to(wav) / 2)
     return Latent(mirror_padding(latent.z, share), latent.level)
 
@@ -66,7 +66,7 @@ def clips_filled(
 ) -> Tensor:     # (n_clips,), 1 where nothing is padded
     "The part of each clip that is sound."
     n = clips.wavs.shape[1]
-    return torch.tensor(clips.table.get('n_samples', pd.Series(n, clips.table.index)).to_numpy() / n)
+    return torch.from_numpy(clips.table.get('n_samples', pd.Series(n, clips.table.index)).to_numpy() / n)
 
 @torch.no_grad()
 def encode_clips(

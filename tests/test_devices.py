@@ -323,7 +323,7 @@ def test_command(celae, song, tmp_path):
     assert celae_ok('generate', '--seconds', 1, '-o', 'z.wav') is True
 
 
-@pytest.mark.parametrize('command', ['run nothing', 'train nothing', 'encode {}', 'decode {}', 'edit {} -o x.wav', 'map nothing',
+@pytest.mark.parametrize('command', ['run nothing', 'train nothing', 'encode {}', 'decode {}', 'edit {} -o x.wav',
                                      'generate -o x.wav'])
 def test_missing_device(celae, song, command):
     command = command.format(song).split()

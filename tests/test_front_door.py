@@ -72,7 +72,7 @@ def test_many_channels_and_bfloat16(x):
     torch.testing.assert_close(sound_tensor(torch.from_numpy(x).bfloat16(), torch.tensor(SR))[0, 0], torch.from_numpy(x), atol=.01, rtol=0)
 
 
-REFUSED = {'no sound': [object(), np.array(['a']), np.array([1, 2]), np.ones(9, bool), np.ones(9) * 1j, {'x': 1}, None],
+REFUSED = {'no sound': [object(), np.array(['a']), np.array([1, 2]), np.ones(9, bool), np.ones(9) * 1j, None], 'a dictionary is a sound if': [{'x': 1}],
            'has to be named': [[.1, .2]], 'transpose it': [(np.zeros((500, 2)), SR), (np.zeros((100_000, 65)), SR)],
            'sr is 22050.5': [(np.zeros(9), 22050.5)], 'is empty': [b''], 'the sound: cannot be read': [b'words' * 99]}
 
