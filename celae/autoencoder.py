@@ -24,8 +24,8 @@ from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES, SR
-from .files import atomic_write
-from .models import (SIZE_NAMES, CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent,
+from .files import SIZE_NAMES, atomic_write
+from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent,
                           check_number, in_evaluation, log_rms, model_folder, read_model, safe_sqrt)
 from .music import midi2hz
 from .references import SparseMDCT, imdct, mdct, mdct_frames, overlap_add, sine_window

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['log', 'AUDIO_TYPES', 'OTHER_TYPES', 'FREE_SECS', 'BYTES_PER_SEC', 'MAX_RATE', 'MAX_CHANNELS', 'MAX_BLOCK', 'MAX_TAGS',
-           'MAX_HEADER', 'MAX_JSON', 'MAX_CELLS', 'AUDIO_OUT', 'MODEL_FILES', 'ONNX_FILES', 'RUN_LIST', 'RATES',
-           'MP3_RATES', 'TAGS', 'AudioError', 'shown', 'most_secs', 'read_table', 'read_csv', 'check_zip', 'file_stamp',
-           'content_stamp', 'content_hash', 'match_name', 'input_path', 'private_folder', 'follow_no_link',
-           'foreign_sound', 'output_path', 'watch_writes', 'move_into_place', 'atomic_write', 'output_files',
-           'training_folder', 'is_run', 'run_folder', 'check_ending', 'check_rate', 'file_rate', 'SoundFormat',
-           'picture_type', 'clean_tags', 'read_tags', 'write_tags', 'format_to_json', 'format_from_json']
+           'MAX_HEADER', 'MAX_JSON', 'MAX_CELLS', 'AUDIO_OUT', 'MODEL_FILES', 'ONNX_FILES', 'SIZE_NAMES', 'RUN_LIST',
+           'RATES', 'MP3_RATES', 'TAGS', 'AudioError', 'shown', 'most_secs', 'read_table', 'read_csv', 'check_zip',
+           'file_stamp', 'content_stamp', 'content_hash', 'match_name', 'input_path', 'private_folder',
+           'follow_no_link', 'foreign_sound', 'output_path', 'watch_writes', 'move_into_place', 'atomic_write',
+           'output_files', 'shipped_models', 'check_model_name', 'training_folder', 'is_run', 'run_folder',
+           'check_ending', 'check_rate', 'file_rate', 'SoundFormat', 'picture_type', 'clean_tags', 'read_tags',
+           'write_tags', 'format_to_json', 'format_from_json']
 
 # %% ../nbs/00e_files.ipynb #07ff981f
 import base64, binascii, hashlib, json, logging, os, platform, re, shutil, tempfile, threading, time, zipfile, zlib
@@ -393,6 +394,22 @@ def output_files(
             raise ValueError(message.replace('use --overwrite', f'use {remedy}')) from None
     return Path(folder)
 
+# %% ../nbs/00e_files.ipynb #3c480d96
+SIZE_NAMES = 'quarter', 'half', 'base', 'double', 'compact', 'musical'   # names of one model that ships
+
+def shipped_models() -> dict:   # name -> folder
+    "The models that come with celae, by all their names."
+    found = {f.parent.name: f.parent for f in sorted((Path(__file__).parent/'weights').glob('*/config.json'))}
+    return found | dict.fromkeys(SIZE_NAMES, found.get('autoencoder'))
+
+def check_model_name(
+    folder: str | Path,   # where a model is to be saved
+):
+    "Refuse a folder that could not be told from a model that ships."
+    if str(folder) in shipped_models():
+        raise ValueError(f'{folder}: is the name of a model that ships with celae; '
+                         f'choose another, such as my-{folder}')
+
 # %% ../nbs/00e_files.ipynb #c105a84f
 def training_folder(
     folder: str | Path,       # of the model to be trained
@@ -401,6 +418,7 @@ def training_folder(
     overwrite: bool = False,  # may an existing model be replaced?
 ) -> Path:                    # the folder
     "Check before any work that a model can be trained in a folder; raise a `ValueError` if not."
+    check_model_name(folder)
     folder = Path(folder)
     begun = any((folder/name).is_file() for name in ('train.json', 'checkpoint.pt'))
     if resume and (folder/'model.safetensors').exists() and not begun:

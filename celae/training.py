@@ -258,7 +258,7 @@ class Course:
         self.model, self.config, self.folder = model, config, folder
         self.step, self.history, self.best = 0, [], {}
         self.optimizer = torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay)
-        n, rise = config.steps + 1, max(config.warmup, 2 / (config.steps + 1))
+        n, rise = config.steps + 1, max(float(config.warmup), 2 / (config.steps + 1))
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, config.lr, n, pct_start=rise)
         self.parts = dict(model=model, optimizer=self.optimizer, schedule=self.schedule)   # each has a state
         self.average = AveragedModel(model, avg_fn=self._mean) if config.average else None
