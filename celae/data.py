@@ -405,14 +405,14 @@ def _read_parts(f, stop):
 def _possible(wav, f, path):
     "The samples of an open file, without those that cannot be; once for each file, a line about them."
     peak = np.abs(wav).max(initial=0)
-    if peak <= 100: return wav                                  # false of NaN
-    said, f.said = getattr(f, 'said', ()), ('loud', 'odd')
-    if peak <= LOUDEST:
-        if not said: log.warning('%s: its samples are far beyond full scale, as if they were integers; they are '
-                                 'read as they are', _shown(path))
-        return wav
-    if 'odd' not in said: log.warning('%s: contains NaN or Inf, which is read as zero', _shown(path))
-    return np.where(np.abs(wav) <= LOUDEST, wav, np.float32(0))
+    if peak <= 100: return wav
+    odd = not peak <= LOUDEST                                   # true of NaN
+    words = ('contains NaN or Inf, which is read as zero' if odd else
+             'its samples are far beyond full scale, as if they were integers; they are read as they are')
+    if words not in (said := f.__dict__.setdefault('said', [])):
+        said.append(words)
+        log.warning('%s: %s', _shown(path), words)
+    return np.where(np.abs(wav) <= LOUDEST, wav, np.float32(0)) if odd else wav
 
 def _read(f, path, n_frames, start=None):
     "At most `n_frames` frames (t, c) of an open file, from `start` or its position; -1: to the end."
