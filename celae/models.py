@@ -29,9 +29,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from .files import MAX_HEADER
 from .data import CLIP_SAMPLES, SR
-from .files import log, move_into_place, private_folder
+from .files import (MAX_HEADER, SIZE_NAMES, check_model_name, log, move_into_place, private_folder,
+                         shipped_models)
 
 # %% ../nbs/01_models.ipynb #e9fdfe91
 @dataclass(frozen=True)

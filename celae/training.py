@@ -27,10 +27,10 @@ from torch.optim.swa_utils import AveragedModel
 from .autoencoder import (N_PEAKS, N_TONES, MusicAutoencoder, find_sinusoids, level_one, load_model,
                                read_targets)
 from .data import CLIP_SAMPLES, ClipDataset, Clips, atomic_write, log, progress, sound_hash, table_hash
-from .files import check_zip, training_folder
+from .files import check_model_name, check_zip, training_folder
 from .display import plain_text
 from .metrics import magnitude_distance, magnitudes, mel_db, mse
-from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, check_model_name, check_number, fresh_weights,
+from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, check_number, fresh_weights,
                           pick_device, save_model)
 
 # %% ../nbs/02_training.ipynb #9b570331
