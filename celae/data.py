@@ -378,7 +378,7 @@ def _any_sound(path):
         raise sf.LibsndfileError(1, prefix='')
     except sf.LibsndfileError as e:
         try: return _File(foreign_sound(path))
-        except AudioError: raise _unreadable(path, e) from None
+        except (AudioError, sf.LibsndfileError): raise _unreadable(path, e) from None
 
 # %% ../nbs/00_data.ipynb #e45ceffc
 def open_audio(
@@ -387,7 +387,7 @@ def open_audio(
     "Open an audio file, or raise an `AudioError` that names it and says what to do."
     path = input_path(path)
     try: f, n_bytes = _any_sound(path), path.stat().st_size
-    except OSError as e: raise _unreadable(path, e) from None
+    except (OSError, sf.LibsndfileError) as e: raise _unreadable(path, e) from None
     if not (claim := _impossible(f, n_bytes)): return f
     f.close()
     raise AudioError(f'{_shown(path)}: damaged (its header claims {claim})')

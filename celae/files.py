@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 # %% ../nbs/00e_files.ipynb #1b4127cf
@@ -399,7 +400,8 @@ SIZE_NAMES = 'quarter', 'half', 'base', 'double', 'compact', 'musical'   # names
 
 def shipped_models() -> dict:   # name -> folder
     "The models that come with celae, by all their names."
-    found = {f.parent.name: f.parent for f in sorted((Path(__file__).parent/'weights').glob('*/config.json'))}
+    folder = Path(find_spec('celae').origin).parent/'weights'
+    found = {f.parent.name: f.parent for f in sorted(folder.glob('*/config.json'))}
     return found | dict.fromkeys(SIZE_NAMES, found.get('autoencoder'))
 
 def check_model_name(
