@@ -616,7 +616,7 @@ def map_jobs(
                     for result in progress(pool.map(there, jobs, chunksize=2), title, len(jobs)):
                         n_done += 1
                         yield result
-                except BaseException:
+                except KeyboardInterrupt:
                     pool.shutdown(cancel_futures=True)           # interrupted: what is under way, and no more
                     raise
         except BrokenProcessPool: log.warning('no worker processes could be started; continuing in this one')
