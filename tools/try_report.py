@@ -48,8 +48,10 @@ def compare(page, i):
     figure.locator('.bar button').nth(2).click()
     page.wait_for_timeout(120)
     after = state(page, i)
-    moved = (after['at'] - before['at']) % after['secs']
-    check('a switch keeps the position', after['runs'] and after['now'] == 1 and abs(moved - (after['clock'] - before['clock'])) < .05, (before, after))
+    moved, passed = after['at'] - before['at'], after['clock'] - before['clock']      # on a busy machine some rounds
+    drift = (moved - passed) % after['secs']
+    is_kept = min(drift, after['secs'] - drift) < .05
+    check('a switch keeps the position', after['runs'] and after['now'] == 1 and is_kept, (before, after))
     check('the other version is heard', after['gains'][1] > .99 and after['gains'][0] < .01, after)
     check('its spectrogram is shown', figure.locator('.version:visible').count() == 1 and figure.locator('.version').nth(1).is_visible())
     page.keyboard.press('a')
