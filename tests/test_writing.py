@@ -222,12 +222,18 @@ def test_names_without_a_utf8_locale(celae, tmp_path, song, model):
 
 
 # 21: signals, what was killed, homes
+def heed_signals():
+    "As in a terminal: a job in the background may have been told to ignore them."
+    for name in ('SIGTERM', 'SIGHUP', 'SIGINT'): signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 def begin_to_write(out):
     "Start a command that takes long to write, and wait until it does."
     code = ('import sys, time, typer\nfrom celae import cli, files\napp = typer.Typer()\n@app.command()\ndef slow(out: str):\n'
             '    with files.atomic_write(out) as part: part.write_text("x"); print("writing", flush=True); time.sleep(60)\n'
             'cli.make_app = lambda: app\ncli.main()')
-    process = subprocess.Popen([sys.executable, '-c', code, out], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, '-c', code, out], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=heed_signals)
     process.stdout.readline()
     assert len(os.listdir(out.parent)) == 1
     return process
