@@ -390,7 +390,7 @@ def open_tensors(
     if not Path(path).is_file(): raise ValueError('not a plain file')
     with open(path, 'rb') as f: n_bytes = int.from_bytes(f.read(8), 'little')
     if n_bytes > MAX_HEADER: raise ValueError('not a file of tensors')
-    with safe_open(path, 'pt') as f: yield f
+    with torch.device('cpu'), safe_open(path, 'pt') as f: yield f
 
 def tensor_shapes(
     f,            # from `open_tensors`
@@ -488,7 +488,7 @@ def read_model(
         kind, config = _read_config(folder, classes, len(stored))
         _check_weights(kind, config, stored)
         with torch.device('cpu'), _NoInit(): model = kind(**config).float().eval()
-        weights = load_file(folder/'model.safetensors')
+        with torch.device('cpu'): weights = load_file(folder/'model.safetensors')
         for part, values in weights.items():
             if not values.isfinite().all(): raise ValueError(f'{part} holds NaN or Inf')
         model.load_state_dict(weights)
