@@ -12,7 +12,8 @@ from common import write
 from rate_distortion import in_memory, movement, split_by_album, with_interval
 
 from celae.autoencoder import MusicAutoencoder, load_model
-from celae.data import clip_table, load_clips, progress
+from celae.data import clip_table, load_clips
+from celae.files import progress
 from celae.evaluation import evaluate
 from celae.metrics import PERCEPTUAL
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from celae.data import atomic_write
+from celae.files import atomic_write
 
 RESULTS = Path(__file__).parent/'results'
 

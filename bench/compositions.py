@@ -22,8 +22,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from celae.autoencoder import Size, level_one, load_model
-from celae.compositions import GENRES, clip_beats, load_compositions, note_roll
-from celae.data import CLIP_SAMPLES, SR, as_numpy, progress, table_hash
+from celae.corpora.compositions import GENRES, clip_beats, load_compositions, note_roll
+from celae.data import CLIP_SAMPLES, table_hash
+from celae.audio import SR, as_numpy
+from celae.files import progress
 from celae.evaluation import bootstrap_interval
 from celae.latent_analysis import clip_vectors, compare_representations, encode_clips, mfcc_vectors, probe, project2, untrained
 from celae.probing import probe_factor

@@ -19,10 +19,11 @@ from common import write
 
 from celae.autoencoder import load_model
 from celae.beats import KEY_NAMES, find_beats, estimate_key, steady_beats
-from celae.data import SR, progress, safe_level
+from celae.audio import SR, safe_level
+from celae.files import progress
 from celae.evaluation import bootstrap_interval
 from celae.generation import GUIDANCE, PRIORS, generate, load_prior
-from celae.music import render_track
+from celae.corpora.builtin import render_track
 
 SECS, TOLERANCE = 20., .04
 

@@ -23,12 +23,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from celae.autoencoder import load_model
-from celae.data import CLIP_SAMPLES, SR, clip_table, load_clips, progress
+from celae.data import CLIP_SAMPLES, clip_table, load_clips
+from celae.audio import SR
+from celae.files import progress
 from celae.edits import (Freeze, Gain, Mask, Move, Noise, Shuffle, Smooth, Towards, Transpose, class_direction, combine_rates,
                          principal_directions, stretch)
 from celae.latent_analysis import encode_clips
 from celae.metrics import log_spectral_distance
-from celae.music import builtin_music
+from celae.corpora.builtin import builtin_music
 from celae.set_metrics import sound_vectors
 
 FRAME = 2048                                                # samples in a frame of z

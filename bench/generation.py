@@ -25,7 +25,9 @@ from judges import embed
 from prior import built_in, known_clips
 
 from celae.autoencoder import load_model
-from celae.data import CLIP_SAMPLES, SR, Clips, atomic_write, clip_table, load_clips, progress
+from celae.data import CLIP_SAMPLES, Clips, clip_table, load_clips
+from celae.audio import SR
+from celae.files import atomic_write, progress
 from celae.edits import average, random_latent
 from celae.generation import generate, load_prior
 from celae.latent_analysis import encode_clips

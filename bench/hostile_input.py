@@ -48,13 +48,13 @@ from common import RESULTS, machine
 from hostile import SCRIPT, audio, flac, tone
 
 import celae
-import celae.published
+import celae.corpora.published
 import celae.evaluation  # noqa: F401  all that the commands import, once
-import celae.music
+import celae.corpora.builtin
 import celae.playground
 import celae.report
 import celae.run
-import celae.streams
+import celae.latent_files
 from celae.cli import main
 
 BAD = ('lost', 'hung', 'crashed', 'escaped')
@@ -781,7 +781,7 @@ def server_jobs():
                 def check(file):
                     if file.read_bytes()[:2] != b'PK': raise ValueError('sent no archive')
                 sources = [f'http://127.0.0.1:{server.server_port}/{name}/a.zip' for name in (path, 'good')]
-                try: print(celae.published.fetch(sources, root/'out'/'a.zip', tries=1, check=check))
+                try: print(celae.corpora.published.fetch(sources, root/'out'/'a.zip', tries=1, check=check))
                 except (ValueError, OSError) as e:
                     print(f'celae: {e}')
                     return 1
@@ -989,7 +989,7 @@ def fixtures():
     if (FIX/'done').exists(): return
     shutil.rmtree(FIX, ignore_errors=True)
     FIX.mkdir(parents=True)
-    celae.music.builtin_music(FIX/'music', tracks_per_style=2, secs=6.)
+    celae.corpora.builtin.builtin_music(FIX/'music', tracks_per_style=2, secs=6.)
     (FIX/'song.flac').write_bytes(flac())
     def do(*args):
         pid = os.fork()

@@ -20,7 +20,9 @@ import torch
 from common import write
 
 from celae.autoencoder import load_model
-from celae.data import CLIP_SAMPLES, SR, as_numpy, atomic_write, clip_table, load_clips, progress
+from celae.data import CLIP_SAMPLES, clip_table, load_clips
+from celae.audio import SR, as_numpy
+from celae.files import atomic_write, progress
 from celae.edits import random_latent
 from celae.generation import load_prior
 from celae.latent_analysis import encode_clips

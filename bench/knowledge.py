@@ -15,10 +15,12 @@ from common import write
 from sklearn.decomposition import PCA
 
 from celae.autoencoder import Size, load_model
-from celae.data import CLIP_SAMPLES, SR, load_clips, progress
+from celae.data import CLIP_SAMPLES, load_clips
+from celae.audio import SR
+from celae.files import progress
 from celae.latent_analysis import clip_vectors, encode_clips, mfcc_vectors, untrained
 from celae.models import Resampling
-from celae.music import builtin_music
+from celae.corpora.builtin import builtin_music
 from celae.probing import LINEAR, NEAREST, dci, invariance, layer_vectors, probe_factor
 from celae.references import imdct
 

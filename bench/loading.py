@@ -21,9 +21,10 @@ import torch
 from common import RESULTS, write
 
 from celae.autoencoder import load_model
-from celae.data import CLIP_SAMPLES, SR, ClipDataset, clip_table, find_audio, load_clips, read_audio, write_blocks
-from celae.music import builtin_music
-from celae.streams import load_latent
+from celae.data import CLIP_SAMPLES, ClipDataset, clip_table, find_audio, load_clips
+from celae.audio import SR, read_audio, write_blocks
+from celae.corpora.builtin import builtin_music
+from celae.latent_files import load_latent
 
 PEAK = "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1], file=sys.stderr)"
 CELAE = [sys.executable, '-c', f'import atexit, sys; atexit.register(lambda: {PEAK}); from celae.cli import main; main()']

@@ -21,7 +21,7 @@ from celae.beats import describe_clips
 from celae.data import clip_table, join_clips, load_clips
 from celae.generation import fit_prior, load_prior
 from celae.latent_analysis import encode_clips
-from celae.music import builtin_music
+from celae.corpora.builtin import builtin_music
 
 TRACKS, SECS = 300, 15.   # of each built-in style, and how long they are
 WINDOW, BATCH = 3, 12     # clips that are learned as one, and windows in a batch

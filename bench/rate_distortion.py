@@ -27,14 +27,16 @@ from baselines import Identity, LargestCoefficients, OtherClip, StrongestBins
 from common import RESULTS, write
 
 from celae.autoencoder import SIZES, Size, load_model
-from celae.data import CLIP_SAMPLES, SR, Clips, as_numpy, atomic_write, clip_table, load_clips, progress
+from celae.data import CLIP_SAMPLES, Clips, clip_table, load_clips
+from celae.audio import SR, as_numpy
+from celae.files import atomic_write, progress
 from celae.display import mp3_bytes
 from celae.evaluation import bootstrap_interval, evaluate
 from celae.metrics import METRICS, PERCEPTUAL
 from celae.models import Codec, Resampling
-from celae.music import builtin_music
+from celae.corpora.builtin import builtin_music
 from celae.references import FILE_CODECS, NoiseVocoder, PCACodec, SparseMDCT, StandingNoise, file_codec
-from celae.streams import load_latent, save_latent
+from celae.latent_files import load_latent, save_latent
 from celae.training import fit_codec, new_model
 
 ALL_METRICS = [name for name, metric in METRICS.items() if metric.quick or name in PERCEPTUAL]

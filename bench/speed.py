@@ -20,7 +20,8 @@ import torch
 from common import RESULTS, write
 
 from celae.autoencoder import MusicAutoencoder
-from celae.data import CLIP_SAMPLES, SR, ClipDataset, Clips
+from celae.data import CLIP_SAMPLES, ClipDataset, Clips
+from celae.audio import SR
 from celae.models import CELAutoencoderSiLU
 from celae.references import SparseMDCT
 from celae.training import LOSSES, best_precision, new_model

@@ -15,7 +15,9 @@ from common import write
 from einops import rearrange
 
 from celae.autoencoder import load_model
-from celae.data import CLIP_SAMPLES, SR, clip_table, progress, read_audio
+from celae.data import CLIP_SAMPLES, clip_table
+from celae.audio import SR, read_audio
+from celae.files import progress
 from celae.evaluation import bootstrap_interval
 from celae.metrics import METRICS, PERCEPTUAL
 

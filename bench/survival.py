@@ -27,10 +27,10 @@ from common import RESULTS, write
 from hostile import at_event, die
 
 import celae.report     # noqa: F401  what the jobs import, once for all of them
-import celae.streams    # noqa: F401
+import celae.latent_files    # noqa: F401
 from celae.cli import main
-from celae.data import progress
-from celae.music import builtin_music
+from celae.files import progress
+from celae.corpora.builtin import builtin_music
 
 FORK = get_context('fork')        # safe as long as this process itself computes nothing with threads
 SOUND = 'folk/folk.00000.flac'

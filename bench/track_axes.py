@@ -12,9 +12,11 @@ import numpy as np
 from common import write
 
 from celae.autoencoder import Size, load_model
-from celae.data import Clips, as_numpy, clip_table, load_clips, progress
+from celae.data import Clips, clip_table, load_clips
+from celae.audio import as_numpy
+from celae.files import progress
 from celae.latent_analysis import ALL_STATISTICS, Probe, clip_vectors, encode_clips, mfcc_vectors, paired_difference, untrained
-from celae.music import builtin_music
+from celae.corpora.builtin import builtin_music
 from celae.probing import TrackAxes, augment, compare_axes, probe_axes
 
 OURS, MFCC = 'without detail', 'MFCC + chroma'

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from common import RESULTS, write
 
-from celae.data import SR, read_audio
+from celae.audio import SR, read_audio
 from celae.display import mp3_bytes
 from celae.run import Settings, run
 

@@ -23,15 +23,18 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 from .autoencoder import SIZES, MusicAutoencoder, as_size, load_model
-from .data import (CLIP_SAMPLES, LOUDEST, RATES, SR, AudioError, edited_loudness, read_audio, read_blocks,
-                        set_loudness, sound_format, to_mono)
+from .data import CLIP_SAMPLES
+from celae.audio import (LOUDEST, RATES, SR, edited_loudness, read_audio, read_blocks, set_loudness, sound_format,
+    to_mono)
+from .files import AudioError
 from .files import log
 from .edits import make_edit
 from .generation import LatentPrior, find_prior, load_prior
 from .generation import generate as generate_music
 from .latent_analysis import clip_vectors, encode_padded
-from .models import Codec, Latent, check_number, in_evaluation
-from .streams import MOST_EDIT_DB, check_latent, decode_blocks, encode_file
+from .models import Codec, Latent, in_evaluation
+from .untrusted import check_number
+from .latent_files import MOST_EDIT_DB, check_latent, decode_blocks, encode_file
 
 # %% ../nbs/05c_api.ipynb #0a9f5b01
 def several(

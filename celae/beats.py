@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from .compositions import clip_beats
-from .data import SR, AudioError, Clips, progress, read_audio, to_mono
-from .models import check_number
-from .music import CHOICES, KEYS, METRES
+from .corpora.compositions import clip_beats
+from .audio import SR, read_audio, to_mono
+from .files import AudioError, progress
+from .data import Clips
+from .untrusted import check_number
+from .corpora.builtin import CHOICES, KEYS, METRES
 
 # %% ../nbs/03c_beats.ipynb #efda239c
 TEMPO_BPM = 40, 240     # slowest and fastest that can be asked for

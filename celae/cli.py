@@ -33,8 +33,9 @@ from unicodedata import normalize
 import typer
 from typer import Argument, Option
 from typer.core import TyperGroup
-from .files import (AUDIO_OUT, ONNX_FILES, SoundFormat, check_ending, file_rate, input_path, log, match_name,
-                         output_files, output_path, private_folder, run_folder, shown, training_folder)
+from .files import (AUDIO_OUT, ONNX_FILES, input_path, log, match_name, output_files, output_path, private_folder,
+    run_folder, shown, training_folder)
+from .audio import SoundFormat, file_rate
 
 # %% ../nbs/05b_cli.ipynb #215bd2a6
 Folder = Annotated[Path, Argument(help='Music: one folder a label, or files only.', show_default=False)]
@@ -117,7 +118,7 @@ def describe_sound(
     path: str | Path,    # a sound file
 ) -> str:          # such as 'x.wav: 0:08, 44.1 kHz stereo'
     "Length, rate and channels of a result."
-    from celae.data import open_audio
+    from celae.audio import open_audio
     with open_audio(path) as f: secs, made = f.frames / f.samplerate, SoundFormat(f.samplerate, f.channels)
     if secs < 1: return f'{shown(path)}: {secs:.2f} s, {made}'
     minutes, hours = round(secs) // 60, round(secs) // 3600
@@ -177,7 +178,7 @@ def make_map(run_folder: RunFolder):
 
     Example: celae map runs/mine
     """
-    from celae.report import write_map
+    from celae.run import write_map
     say(write_map(run_folder))
 
 # %% ../nbs/05b_cli.ipynb #33e6e287
@@ -370,9 +371,9 @@ def each_file(
 # %% ../nbs/05b_cli.ipynb #079a2bab
 def _is_encoded(path, result, net, mono, exact):
     "Is a latent file whole, and made of just this sound with this model, size, precision and channels?"
-    from celae.data import open_audio
+    from celae.audio import open_audio
     from celae.files import content_hash
-    from celae.streams import load_latent
+    from celae.latent_files import load_latent
     try:
         stored = load_latent(result, net)
         with open_audio(path) as sound: n_channels = 1 if mono else sound.channels
@@ -409,8 +410,8 @@ def encode(
     plan = plan_files(files, find_audio, out, '.celae', part, overwrite=overwrite or resume)
     _check_names(model)
     from celae.autoencoder import load_model
-    from celae.data import sound_format
-    from celae.streams import encode_file, save_latent
+    from celae.audio import sound_format
+    from celae.latent_files import encode_file, save_latent
     net = load_model(model or 'autoencoder', size, device) if size else _musical(model, device)
     there = {path: result for path, result in plan.items() if resume and result.exists()}
     done = {path: result for path, result in there.items() if _is_encoded(path, result, net, mono, exact)}
@@ -444,7 +445,7 @@ def beside_original(
     path: Path,   # where a latent would be decoded to
 ) -> Path:        # the same, or `<name>.decoded.wav`
     "A different name where a sound of this name exists, most likely the original."
-    from celae.files import AUDIO_TYPES, OTHER_TYPES
+    from celae.audio import AUDIO_TYPES, OTHER_TYPES
     endings = [case(ending) for ending in (*AUDIO_TYPES, *OTHER_TYPES) for case in (str.lower, str.upper)]
     taken = any(os.path.lexists(path.with_suffix(ending)) for ending in endings)
     return path.with_name(f'{path.stem}.decoded{path.suffix}') if taken else path
@@ -466,7 +467,7 @@ def decode(
     if rate: [file_rate(result, rate) for result in plan.values()]
     _check_names(model)
     from celae.autoencoder import load_model
-    from celae.streams import load_latent, write_decoded
+    from celae.latent_files import load_latent, write_decoded
     net = load_model(model or 'autoencoder', device=device)
     def work(path, result):
         stored = load_latent(path, net)
@@ -479,7 +480,7 @@ def decode(
 # %% ../nbs/05b_cli.ipynb #a3afa710
 def _remade(file, out, change, net, rate, stereo, keep_air):
     "Make a sound of the playground again."
-    from celae.data import SR, write_audio
+    from celae.audio import SR, write_audio
     from celae.playground import remake
     if change.edits or keep_air is not None:
         raise ValueError(f'{file}: holds edits of its own; leave out other edits')
@@ -488,7 +489,7 @@ def _remade(file, out, change, net, rate, stereo, keep_air):
 
 def _air(file, own, to, keep, change):
     "What lies above 11 kHz, where it is to be kept; None: it is not."
-    from celae.data import SR, Air
+    from celae.audio import SR, Air
     if keep and not change.keeps_place:
         raise ValueError('--keep-air: what is above 11 kHz would stay where it is, while these edits move '
                          'the tones; leave it out')
@@ -497,8 +498,8 @@ def _air(file, own, to, keep, change):
 
 def _edited(file, out, change, net, rate, stereo, keep_air):
     "Encode, edit and decode a file, in its own format."
-    from celae.data import SR, edited_loudness, read_blocks, sound_format
-    from celae.streams import encode_file, write_decoded
+    from celae.audio import SR, edited_loudness, read_blocks, sound_format
+    from celae.latent_files import encode_file, write_decoded
     own = sound_format(file)
     to = target_format(own, out, rate, stereo)
     air, n = _air(file, own, to, keep_air, change), own.channels if to.channels > 1 else 1
@@ -539,7 +540,7 @@ def edit(
     if rate: [file_rate(result, rate) for result in plan.values()]
     _check_names(model)
     import torch
-    from celae.data import SR
+    from celae.audio import SR
     from celae.edits import make_edit
     net, values = _musical(model, device), {name.replace('_', '-'): value for name, value in options.items()}
     change = make_edit(values, seed, net.frame)
@@ -677,7 +678,7 @@ def generate(
     _check_names(model, prior, style)
     secs = seconds if seconds is not None else 0. if begin and strength else 20.
     from celae.beats import beats_of
-    from celae.data import SR, sound_format, write_audio
+    from celae.audio import SR, sound_format, write_audio
     from celae.generation import find_prior, load_prior, vary_file
     from celae.generation import generate as make
     own = sound_format(begin) if begin else SoundFormat(SR)
@@ -725,7 +726,7 @@ def download(
 
     Example: celae download gtzan && celae run gtzan
     """
-    from celae.published import download as fetch
+    from celae.corpora.published import download as fetch
     say(fetch(name, out or Path(name)))
 
 # %% ../nbs/05b_cli.ipynb #568b8c3d
@@ -746,7 +747,7 @@ def compositions(
 
     Example: celae compositions music && celae run music
     """
-    from celae.compositions import write_compositions
+    from celae.corpora.compositions import write_compositions
     chosen = genres.replace(',', ' ').split() if genres else None
     say(write_compositions(out, pieces, seed, instruments, accompany, chosen, soundfont))
 
@@ -771,7 +772,8 @@ def clear(cache: Cache = None):
 
     Example: celae clear
     """
-    from celae.data import cache_files, cache_folder
+    from celae.data import cache_files
+    from celae.files import cache_folder
     folder, freed = cache or cache_folder(), 0
     for file in cache_files(folder):
         freed += file.stat().st_size
@@ -788,7 +790,7 @@ def info():
     import torch
     from celae import __version__
     from celae.autoencoder import SIZES
-    from celae.data import cache_folder
+    from celae.files import cache_folder
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
     print(f'celae {__version__}, torch {torch.__version__}, {torch.get_num_threads()} threads, {gpu}')
     for name, about in _shipped().items():

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from .data import SR
-from .models import Codec, Latent, check_number, in_evaluation, seeded
+from .audio import SR
+from .models import Codec, Latent, in_evaluation, seeded
+from .untrusted import check_number
 
 # %% ../nbs/04a_edits.ipynb #5318278a
 @dataclass(frozen=True)

@@ -26,11 +26,13 @@ from torch.utils.data import ConcatDataset, TensorDataset
 from .autoencoder import MusicAutoencoder
 from .beats import (BEAT_CHANNELS, KEY_NAMES, TEMPO_BPM, Beats, beat_channels, describe_clips,
                          find_beats, estimate_key, key_index, steady_beats)
-from .data import (SR, AudioError, Clips, fade, limit_peaks, loudness, progress, read_audio, set_loudness,
-                        table_hash)
+from .audio import SR, fade, limit_peaks, loudness, read_audio, set_loudness
+from .files import AudioError, progress
+from .data import Clips, table_hash
 from .files import match_name
-from .models import (Latent, check_number, fresh_weights, model_folder, model_hash, read_model, seeded)
-from .streams import decode_blocks
+from .models import Latent, fresh_weights, model_folder, model_hash, read_model, seeded
+from .untrusted import check_number
+from .latent_files import decode_blocks
 from .training import TrainConfig, fit, isolated
 
 # %% ../nbs/04_generation.ipynb #865818a6

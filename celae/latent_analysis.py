@@ -32,7 +32,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
-from .data import SR, Clips, check_splits, log, progress
+from .audio import SR
+from .data import Clips, check_splits
+from .files import log, progress
 from .display import COLORS, MARKERS, plain_text
 from .evaluation import bootstrap_interval
 from .models import Codec, Latent, fresh_weights, in_evaluation, log_rms

@@ -19,7 +19,7 @@ import torchaudio
 from einops import rearrange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from .data import SR, as_numpy
+from .audio import SR, as_numpy
 from .models import safe_sqrt
 
 # %% ../nbs/01b_metrics.ipynb #cb04df14

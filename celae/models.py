@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['SparseSpectrum', 'Latent', 'Codec', 'in_evaluation', 'safe_sqrt', 'fresh_weights', 'log_rms', 'Resampling',
            'CELAutoencoder', 'CELAutoencoderLeakyReLU', 'CELAutoencoderSiLU', 'ConvNeXtBlock', 'model_card',
-           'save_model', 'check_number', 'seeded', 'open_tensors', 'tensor_shapes', 'pick_device', 'read_model',
-           'model_folder', 'model_hash']
+           'save_model', 'seeded', 'pick_device', 'read_model', 'model_folder', 'model_hash']
 
 # %% ../nbs/01_models.ipynb #cd480351
 import hashlib
@@ -17,7 +16,6 @@ import re
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from pathlib import Path
 import numpy as np
 import soxr
@@ -25,13 +23,14 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from .data import CLIP_SAMPLES, SR
-from .files import (MAX_HEADER, SIZE_NAMES, check_model_name, log, move_into_place, private_folder,
-                         shipped_models)
+from .data import CLIP_SAMPLES
+from .untrusted import MAX_HEADER
+from .files import SIZE_NAMES, check_model_name, log, move_into_place, private_folder, shipped_models
+from .untrusted import check_number, open_tensors, tensor_shapes
 
 # %% ../nbs/01_models.ipynb #e9fdfe91
 @dataclass(frozen=True)
@@ -130,8 +129,9 @@ class Latent:
     ) -> Path:
         "Store it as a file, which `Latent.load`, `celae.decode` and the command `celae decode` read."
         from celae.api import decoder_of
-        from celae.files import SoundFormat, output_path
-        from celae.streams import save_latent
+        from celae.audio import SoundFormat
+        from celae.files import output_path
+        from celae.latent_files import save_latent
         path, (codec, n_samples) = output_path(path, (), True, ('.celae',)), decoder_of(self, None, model)
         source = SoundFormat(self.sr, len(self.z)) if self.sr else None
         return save_latent(path, self, codec, n_samples, exact=exact, source=source)
@@ -143,7 +143,7 @@ class Latent:
     ) -> 'Latent':            # with the length of its sound, and the rate that was encoded
         "Load what `save` or the command `celae encode` wrote."
         from celae.api import codec_at
-        from celae.streams import load_latent
+        from celae.latent_files import load_latent
         stored = load_latent(path, codec_at(model))
         return replace(stored.latent, n_samples=stored.n_samples, sr=stored.source and stored.source.rate)
 
@@ -359,45 +359,12 @@ def save_model(
         for file in sorted(Path(part).iterdir()): move_into_place(file, folder/file.name)   # the weights come last
     return folder
 
-# %% ../nbs/01_models.ipynb #44dd728f
-def check_number(
-    name: str,            # of the setting, for the message
-    value,                # to check
-    low: float,           # least value that is allowed
-    high: float,          # greatest
-    whole: bool = False,  # only whole numbers?
-):                        # the value
-    "Raise a `ValueError` if a value is no number, or out of range."
-    kind, what = (Integral, 'whole number') if whole else (Real, 'number')
-    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
-        raise ValueError(f'{name} is {value!r:.60}, not a {what} from {low} to {high}')
-    return int(value) if whole else value
-
 # %% ../nbs/01_models.ipynb #2f6e51a1
 def seeded(
     seed: int,           # any whole number of 64 bits, NumPy's too
 ) -> torch.Generator:    # on the CPU
     "A generator that begins at a seed."
     return torch.Generator().manual_seed(check_number('seed', seed, -2**63, 2**63 - 1, whole=True))
-
-# %% ../nbs/01_models.ipynb #f51af98c
-@contextmanager
-def open_tensors(
-    path: str | Path,   # a safetensors file
-):                      # yields it opened; a plain file with a header that is not too long
-    "Open a file of tensors for reading."
-    if not os.path.lexists(path): raise ValueError('no such file')
-    if not Path(path).is_file(): raise ValueError('not a plain file')
-    with open(path, 'rb') as f: n_bytes = int.from_bytes(f.read(8), 'little')
-    if n_bytes > MAX_HEADER: raise ValueError('not a file of tensors')
-    with torch.device('cpu'), safe_open(path, 'pt') as f: yield f
-
-def tensor_shapes(
-    f,            # from `open_tensors`
-) -> dict:        # name -> type (such as 'F32') and shape
-    "List the tensors of an open file without reading them."
-    slices = {name: f.get_slice(name) for name in f.keys()}
-    return {name: (each.get_dtype(), tuple(each.get_shape())) for name, each in slices.items()}
 
 # %% ../nbs/01_models.ipynb #5500e6b2
 def _check_setting(name, value, kind, n_tensors):

@@ -26,15 +26,17 @@ import traitlets
 from torch import Tensor
 from .autoencoder import MusicAutoencoder, load_model
 from .beats import KEY_NAMES, steady_beats
-from .data import (CLIP_SAMPLES, SR, AudioError, as_numpy, atomic_write, fade, read_audio, safe_level,
-                        write_audio)
+from .data import CLIP_SAMPLES
+from .audio import SR, as_numpy, fade, read_audio, safe_level, write_audio
+from .files import AudioError, atomic_write
 from .display import band_levels
 from .edits import Move, Parameter, Towards, edit_options, make_edit, principal_directions
 from .files import match_name
 from .generation import LatentPrior, find_prior
-from .models import Latent, check_number
-from .music import render_track
-from .streams import load_latent, save_latent
+from .models import Latent
+from .untrusted import check_number
+from .corpora.builtin import render_track
+from .latent_files import load_latent, save_latent
 
 # %% ../nbs/04c_playground.ipynb #8fb1a6dd
 def slider_parameters(

@@ -26,7 +26,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 from .autoencoder import MusicAutoencoder
-from .data import SR, Clips, as_numpy, progress
+from .audio import SR, as_numpy
+from .data import Clips
+from .files import progress
 from .evaluation import bootstrap_interval
 from .latent_analysis import (Probe, ari_difference, clip_vectors, clips_filled, difference_columns,
     encode_padded, find_clusters, mirror_padding, paired_difference, prepare_steps,

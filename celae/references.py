@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
-from .data import CLIP_SAMPLES, SR
+from .data import CLIP_SAMPLES
+from .audio import SR
 from .models import Codec, Latent, SparseSpectrum, safe_sqrt
 
 # %% ../nbs/01a_references.ipynb #5b6ac564

@@ -20,13 +20,15 @@ from itertools import cycle
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from .files import read_csv
-from .data import CLIP_SAMPLES, AudioError, atomic_write, log, progress, read_audio
+from .untrusted import read_csv
+from .data import CLIP_SAMPLES
+from .files import AudioError, atomic_write, log, progress
+from .audio import read_audio
 from .display import COLORS, data_uri, figure_bytes, plain_text, render, thumbnail
 from .latent_analysis import ALL_STATISTICS, clip_vectors, elbow, project2
 from .metrics import METRICS
-from .run import (Settings, check_run, keeps_list, load_latents, model_plan, read_clips, read_json, read_rows,
-                       read_settings, write_map)
+from .run import (check_run, keeps_list, load_latents, model_plan, read_clips, read_json, read_rows,
+                       read_settings)
 from .sound_map import page_script
 
 # %% ../nbs/05a_report.ipynb #d25c5627

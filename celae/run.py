@@ -31,20 +31,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from .autoencoder import SIZES, load_model
-from .data import (CLIP_SAMPLES, SR, Clips, atomic_write, cache_folder, clip_table, gtzan_root, is_run,
-                        load_clips, log, open_cache, progress, safe_level, sound_hash, table_hash)
+from .autoencoder import load_model
+from .data import CLIP_SAMPLES, Clips, clip_table, gtzan_root, load_clips, sound_hash, table_hash
+from .audio import SR, safe_level
+from .files import atomic_write, cache_folder, is_run, log, open_cache, progress
 from .display import figure_bytes, mp3_bytes, plot_sounds
 from .edits import Gain, Noise, Smooth, Transpose, average, interpolate, random_latent
 from .evaluation import compare_codecs, plot_quality
-from .files import MAX_JSON, RUN_LIST, read_csv, read_table, run_folder, watch_writes
+from .untrusted import MAX_JSON, read_csv, read_table
+from .files import RUN_LIST, run_folder, watch_writes
 from .generation import LatentPrior, fit_prior, load_prior
 from .latent_analysis import (ALL_STATISTICS, POOLINGS, clip_vectors, compare_representations, elbow,
                                    encode_clips, find_clusters, kmeans_sweep, mfcc_vectors, plot_comparison,
                                    plot_confusion, plot_kmeans, plot_pca, probe, probe_report, project_tsne,
                                    untrained)
 from .models import Codec, Latent, Resampling, pick_device
-from .music import builtin_music
+from .corpora.builtin import builtin_music
 from .probing import TrackAxes, compare_axes, probe_axes
 from .references import SparseMDCT
 from .set_metrics import ReferenceSet, evaluate_sets, sound_vectors

@@ -18,9 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from .data import SR, as_numpy, progress
+from .audio import SR, as_numpy
+from .files import progress
 from .metrics import note_activity
-from .music import KEY_PROFILES
+from .corpora.builtin import KEY_PROFILES
 
 # %% ../nbs/04b_set_metrics.ipynb #e74f20b4
 _PROFILES = [np.roll(profile, i) for profile in KEY_PROFILES.values() for i in range(12)]

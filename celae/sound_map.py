@@ -21,7 +21,8 @@ import soxr
 from markupsafe import Markup
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
-from .data import SR, Clips, as_numpy, safe_level
+from .audio import SR, as_numpy, safe_level
+from .data import Clips
 from .display import COLORS, render, thumbnail
 
 # %% ../nbs/03b_map.ipynb #8fcf5444

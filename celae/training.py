@@ -24,14 +24,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from .autoencoder import (N_PEAKS, N_TONES, MusicAutoencoder, find_sinusoids, level_one, load_model,
-                               read_targets)
-from .data import CLIP_SAMPLES, ClipDataset, Clips, atomic_write, log, progress, sound_hash, table_hash
-from .files import check_model_name, check_zip, training_folder
+from .sinusoids import N_PEAKS, N_TONES, find_sinusoids
+from .autoencoder import MusicAutoencoder, level_one, load_model, read_targets
+from .data import CLIP_SAMPLES, ClipDataset, Clips, sound_hash, table_hash
+from .files import atomic_write, log, progress
+from .files import check_model_name
+from .untrusted import check_zip
 from .display import plain_text
 from .metrics import magnitude_distance, magnitudes, mel_db, mse
-from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, check_number, fresh_weights,
-                          pick_device, save_model)
+from .models import CELAutoencoderLeakyReLU, CELAutoencoderSiLU, fresh_weights, pick_device, save_model
+from .untrusted import check_number
 
 # %% ../nbs/02_training.ipynb #9b570331
 WINDOWS = dict(n_fft=2048, hop=512), dict(n_fft=512, hop=256), dict(n_fft=128, hop=64)

@@ -18,7 +18,7 @@ from celae.generation import continue_clip, generate, load_prior
 from celae.latent_analysis import encode_clips, untrained
 from celae.models import CELAutoencoderSiLU, Latent, save_model
 from celae.references import NoiseVocoder, PCACodec, SparseMDCT, StandingNoise
-from celae.streams import decode_blocks, encode_file
+from celae.latent_files import decode_blocks, encode_file
 from celae.training import perceptual_loss
 
 SR = 22_050

@@ -8,7 +8,7 @@ from celae import autoencoder
 from celae.autoencoder import SIZES, load_model
 from celae.metrics import METRICS, stft_distance
 from celae.models import CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Resampling
-from celae.music import render_track
+from celae.corpora.builtin import render_track
 from celae.references import NoiseVocoder, PCACodec, SparseMDCT, StandingNoise
 from celae.training import music_loss, perceptual_loss
 

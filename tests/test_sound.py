@@ -9,9 +9,11 @@ import soundfile as sf
 import celae
 from celae import data
 from celae.cli import make_app
-from celae.data import SR, as_numpy, load_clips, loudness, read_audio, read_blocks, write_audio, write_blocks
-from celae.files import AudioError, SoundFormat
-from celae.music import render_track
+from celae.audio import SR, as_numpy, loudness, read_audio, read_blocks, write_audio, write_blocks
+from celae.data import load_clips
+from celae.files import AudioError
+from celae.audio import SoundFormat
+from celae.corpora.builtin import render_track
 
 
 @pytest.fixture

@@ -24,8 +24,10 @@ from hypothesis import strategies as st
 
 from celae import data, files, published, run, streams
 from celae.autoencoder import load_model
-from celae.data import AudioError, load_clips, open_audio, read_blocks, write_audio, write_blocks
-from celae.files import SoundFormat, read_tags
+from celae.files import AudioError
+from celae.data import load_clips
+from celae.audio import open_audio, read_blocks, write_audio, write_blocks
+from celae.audio import SoundFormat, read_tags
 from celae.models import CELAutoencoderSiLU, Latent
 
 SR = 22_050

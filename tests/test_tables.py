@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import soundfile as sf
 from celae.beats import describe_clips
-from celae.data import GTZAN_LABELS, AudioError, LeakError, clip_table, find_audio, list_clips, load_clips
+from celae.data import GTZAN_LABELS, LeakError, clip_table, find_audio, list_clips, load_clips
+from celae.files import AudioError
 from celae.report import split_findings
 from celae.run import Settings, begin_run, read_clips, read_music
 from celae.sound_map import _facts, _json

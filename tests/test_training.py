@@ -12,7 +12,8 @@ import torch
 from celae.autoencoder import MusicAutoencoder
 from celae.data import ClipDataset, load_clips
 from celae.models import CELAutoencoderSiLU, Latent
-from celae.training import TrainConfig, fit, fit_codec, mse_loss, new_model, training_folder
+from celae.training import TrainConfig, fit, fit_codec, mse_loss, new_model
+from celae.files import training_folder
 
 SR = 22_050
 BAD = dict(steps=(0, -1, 1.5, True, '9'), bs=(0, -3, 2.), lr=(0, -1, 11, float('nan'), float('inf'), None),

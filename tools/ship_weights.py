@@ -64,7 +64,7 @@ def ship_autoencoder(folder, name):
 def ship_prior(folder, name):
     "A generative model."
     prior, facts = load_prior(folder), json.loads((folder/'prior.json').read_text())
-    learned = dict(music=GAMES + ', '.join(ALBUMS[label] for label in prior.labels)) if name == 'prior-albums' else dict(music=f'{facts["tracks"]:,} tracks that celae.music has rendered', limits='')
+    learned = dict(music=GAMES + ', '.join(ALBUMS[label] for label in prior.labels)) if name == 'prior-albums' else dict(music=f'{facts["tracks"]:,} tracks that celae.corpora.builtin has rendered', limits='')
     learned['music'] += f'; {facts["windows"]["train"]:,} windows of 15 s'
     prior.config |= dict(codec_hash=model_hash(load_model()))       # of the same latents, if its decoder was trained further
     ship(prior, name, **learned, what=f'A generative model over the latents of size `musical`, by label: {", ".join(prior.labels)}.',

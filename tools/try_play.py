@@ -272,8 +272,8 @@ if __name__ == '__main__':
     parser.add_argument('--kinds', nargs='+', default=['voila', 'lab'], choices=['voila', 'lab'], help='where it is tried')
     args = parser.parse_args()
     with TemporaryDirectory() as d, sync_playwright() as p:
-        from celae.data import write_audio
-        from celae.music import render_track
+        from celae.audio import write_audio
+        from celae.corpora.builtin import render_track
         good, bad = write_audio(Path(d)/'mine.wav', render_track('folk', 7, 3.)[0]), Path(d)/'letter.wav'
         bad.write_text('Dear Sir or Madam')
         large = write_audio(Path(d)/'large.wav', np.tile(render_track('folk', 8, 3.)[0], 91))    # 12 MB
