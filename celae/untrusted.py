@@ -92,7 +92,8 @@ def _fit(value, kind, about, name):
     if is_dataclass(base): return checked(base, value, name)
     low, high = about.get('low', -most), about.get('high', most)
     if base in (int, float): return check_number(name, value, low, high, base is int)
-    if not isinstance(value, (list, tuple) if base is tuple else base): raise ValueError(f'{name} is {value!r:.60}')
+    if base is tuple and isinstance(value, list): value = tuple(value)
+    if not isinstance(value, base): raise ValueError(f'{name} is {value!r:.60}, no {base.__name__}')
     if base is str and not re.fullmatch(about.get('pattern', '(?s).{0,10000}'), value, re.ASCII):
         raise ValueError(f'{name} is {value!r:.60}')
     if base is not tuple: return value
