@@ -11,11 +11,22 @@ import torch
 from common import write
 from rate_distortion import in_memory, movement, split_by_album, with_interval
 
-from celae.autoencoder import MusicAutoencoder, load_model
+from celae.autoencoder import MusicAutoencoder, SpectrumCoder, is_tonal, level_one, load_model
 from celae.data import clip_table, load_clips
 from celae.files import progress
 from celae.evaluation import evaluate
 from celae.metrics import PERCEPTUAL
+
+
+TONAL = torch.tensor([is_tonal(channel) for channel in range(64)])[:, None]
+
+
+class ChangedRest(SpectrumCoder):
+    "The coder of the spectrum with a change to what it adds."
+    def __init__(self, model):
+        super().__init__(model.encoder, model.residual)
+        self.change = model.change_residual
+    def add(self, z, tones, detail, size): return self.change(tones, *super().add(z, tones, detail, size))
 
 
 class Changed(MusicAutoencoder):
@@ -23,19 +34,21 @@ class Changed(MusicAutoencoder):
     def change_z(self, z): return z
     def change_roll(self, amplitude, offset): return amplitude, offset
     def change_residual(self, tones, spec, noise): return spec, noise
-    def encode_z(self, wav, roll=None): return self.change_z(super().encode_z(wav, roll))
+    rest = property(ChangedRest)
     def decode_roll(self, z): return self.change_roll(*super().decode_roll(z))
-    def add_residual(self, z, tones, detail, size): return self.change_residual(tones, *super().add_residual(z, tones, detail, size))
+    def encode(self, wav, level=None):
+        latent = super().encode(wav, level)
+        return latent.with_z(self.change_z(latent.z))
 
 
 class NoSpectrum(Changed):
     "Without the channels of the spectrum."
-    def change_z(self, z): return z * self.is_tonal[:, None]
+    def change_z(self, z): return z * TONAL
 
 
 class NoSinusoids(Changed):
     "Without the channels of the sinusoids."
-    def change_z(self, z): return z * ~self.is_tonal[:, None]
+    def change_z(self, z): return z * ~TONAL
 
 
 class NoOffsets(Changed):
@@ -55,9 +68,9 @@ class NoNoise(Changed):
 
 class Uncoded(Changed):
     "Sinusoids as they were found: what their coding costs."
-    def find_roll(self, wav):
-        self.found = super().find_roll(wav)
-        return self.found
+    def encode(self, wav, level=None):
+        self.found = self.rolls.find(level_one(wav))
+        return super().encode(wav, level)
     def change_roll(self, amplitude, offset): return self.found
 
 

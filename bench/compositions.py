@@ -54,7 +54,7 @@ def mel_frames(clips):
 def tone_frames(clips, sounds, title):
     "Roll of the sinusoids in what `sounds` makes of clips, mean of each frame of `z` (b, 105, n)."
     model = load_model()
-    return np.concatenate([model.find_roll(sounds(x))[0].unflatten(2, (-1, PARTS)).mean(3).numpy() for x in clips.batches(16, title)])
+    return np.concatenate([model.rolls.find(sounds(x))[0].unflatten(2, (-1, PARTS)).mean(3).numpy() for x in clips.batches(16, title)])
 
 
 @torch.no_grad()
@@ -62,7 +62,7 @@ def frames_of(clips, with_detail):
     "Name -> frames (b, d, 54)."
     model, base = load_model(), load_model().with_size('base')
     z, raw = [encode_clips(each, clips, title=title).z.numpy() for each, title in ((model.with_size(Size(64)), 'encoding'), (untrained(model.with_size(Size(64))), 'untrained'))]
-    frames = {f'z, {name}': z[:, model.with_size(name).kept] for name in Z_SIZES} | {'untrained': raw, 'sinusoids': tone_frames(clips, level_one, 'sinusoids')}
+    frames = {f'z, {name}': z[:, model.with_size(name).size.kept] for name in Z_SIZES} | {'untrained': raw, 'sinusoids': tone_frames(clips, level_one, 'sinusoids')}
     frames['read by the heads'] = model.read(torch.from_numpy(z)).numpy()
     if with_detail:
         detail = tone_frames(clips, lambda x: imdct(base.encode(x).detail.to_dense(), CLIP_SAMPLES), 'detail')

@@ -53,7 +53,7 @@ if __name__ == '__main__':
     z, untrained_z = [encode_clips(each, clips).z for each in (model, untrained(model))]
     vectors = {f'z, {dim} channels': clip_vectors(z[:, :dim], POOLING) for dim in (64, 32, 16, 8)}
     with torch.no_grad(): vectors['what the heads read in z'] = clip_vectors(model.read(z), POOLING)
-    vectors |= {f'z and detail, {name}': np.hstack([clip_vectors(z[:, model.with_size(name).kept], POOLING), detail_chroma(model.with_size(name), clips)])
+    vectors |= {f'z and detail, {name}': np.hstack([clip_vectors(z[:, model.with_size(name).size.kept], POOLING), detail_chroma(model.with_size(name), clips)])
                 for name in ('double', 'base', 'half', 'quarter')}
     vectors |= {f'layer {name}': x for name, x in layer_vectors(model, clips, POOLING).items() if name != 'z'}
     vectors |= {'untrained, 64 channels': clip_vectors(untrained_z, POOLING), 'MFCC + chroma': mfcc_vectors(clips), 'mel bands': mel_vectors(clips),

@@ -34,7 +34,7 @@ from .generation import generate as generate_music
 from .latent_analysis import clip_vectors, encode_padded
 from .models import Codec, Latent, in_evaluation
 from .untrusted import check_number
-from .latent_files import MOST_EDIT_DB, check_latent, decode_blocks, encode_file
+from .latent_files import MOST_EDIT_DB, check_latent, decode_blocks, encode_file, load_latent
 
 # %% ../nbs/05c_api.ipynb #0a9f5b01
 def several(
@@ -226,7 +226,7 @@ def decode(
 ) -> Tensor:                        # sound (b, 1, t) at 22 050 Hz; of a list a list
     "Latent to sound."
     if isinstance(latent, (list, tuple)): return [decode(each, n_samples, model, size) for each in latent]
-    if isinstance(latent, (str, os.PathLike)): latent = Latent.load(latent, model)
+    if isinstance(latent, (str, os.PathLike)): latent = load_latent(latent, codec_at(model)).latent
     codec, n_samples = decoder_of(latent, n_samples, model, size)
     latent = latent.to(torch.float32)
     return torch.from_numpy(np.concatenate(list(decode_blocks(codec, latent, n_samples)), 1))[:, None]

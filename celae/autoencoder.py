@@ -24,7 +24,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES
 from .files import SIZE_NAMES, atomic_write
-from .models import (CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent, Place,
+from .models import (WHOLE, CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent, Place,
     in_evaluation, log_rms, model_folder, read_model, safe_sqrt)
 from .untrusted import check_number, checked
 from .references import SparseMDCT, imdct, mdct, mdct_frames
@@ -117,7 +117,7 @@ class RollCoder:
     def draw(self,
         roll: tuple,             # from `find` or the decoder
         n: int,                  # Fourier frames
-        place: Place = Place(),  # of the piece in the sound
+        place: Place = WHOLE,  # of the piece in the sound
     ) -> Tensor:                 # spectrum as from `stft` (b, n, 513)
         "Draw the tones of a roll."
         amplitude, offset = roll[0][..., :n].square(), roll[1][..., :n]
@@ -230,12 +230,13 @@ class Size:
     detail: int = field(default=0, metadata=dict(low=0))    # values of MDCT coefficients, with their places
 
     def __post_init__(self):
-        if self.channels not in CHANNELS: raise ValueError(f'channels is {self.channels!r:.60}, not in {CHANNELS}')
+        if self.channels not in CHANNELS:
+            raise ValueError(f'channels is {self.channels!r:.60}, not one of {CHANNELS}')
         check_number('detail', self.detail, 0, CLIP_SAMPLES, whole=True)
 
     @property
     def kept(self) -> list:
-        "Which of all 64 channels `z` has: the first, or first those of the spectrum if detail carries the tones."
+        "Which of all 64 channels `z` has; those of the spectrum first, if detail carries the tones."
         order = sorted(range(CHANNELS[-1]), key=is_tonal) if self.detail else range(CHANNELS[-1])
         return sorted(order[:self.channels])
 
@@ -307,6 +308,7 @@ class MusicAutoencoder(nn.Module, Codec):
         self.roll_decoder = RollDecoder(len(TONAL), roll_width)
         self.residual = Residual(CHANNELS[-1], width, decoder_depth, 2 * len(CHANNELS))
         self.heads = nn.Linear(CHANNELS[-1], N_READ)
+        self.reach = self.rolls.reach + self.rest.reach + 1
 
     def with_size(self, size: str | Size) -> 'MusicAutoencoder':
         "The same weights, not copied, at another size."
@@ -322,7 +324,6 @@ class MusicAutoencoder(nn.Module, Codec):
     family = property(lambda self: 'autoencoder' if self.size.detail else 'autoencoder without detail')
     values_per_clip = property(lambda self: self.size.values)
     tonal_channels = property(lambda self: [i for i, k in enumerate(self.size.kept) if is_tonal(k)])
-    reach = property(lambda self: self.rolls.reach + self.rest.reach + 1)
     def latent_shape(self, n_samples): return self.size.channels, z_frames(n_samples)
     def max_samples(self, n_frames): return (n_frames - 1) * self.frame
     def forward(self, wav): return self.reconstruct(wav)
@@ -340,7 +341,7 @@ class MusicAutoencoder(nn.Module, Codec):
         detail = self.coefficients.select(mdct(wav, self.frame)) if self.size.detail else None
         return Latent(encode_z(self, wav)[:, self.size.kept], level, detail)
 
-    def decode(self, latent, n_samples): return self.decode_at(latent, n_samples, Place())
+    def decode(self, latent, n_samples): return self.decode_at(latent, n_samples, WHOLE)
 
     def decode_at(self, latent, n_samples, place):
         latent = latent.to(self.device)
@@ -348,7 +349,7 @@ class MusicAutoencoder(nn.Module, Codec):
         noise = noise * standing_noise(place.start * FRAMES, noise.shape[1], noise.device)
         return istft(spec + noise, n_samples) * latent.level.exp()[:, None, None]
 
-    def next_phase(self, latent, frame, place=Place()):
+    def next_phase(self, latent, frame, place=WHOLE):
         return self.rolls.phases(self.decode_roll(latent.z)[1], place)[..., frame * FRAMES, None]
 
 # %% ../nbs/01d_the_model.ipynb #70bfec06
@@ -365,7 +366,7 @@ def spectrum(
     model: MusicAutoencoder,   # at the size of the latent
     latent: Latent,            # from `encode`, edited or not
     n_samples: int,            # length of the sound
-    place: Place = Place(),    # of the piece in the sound
+    place: Place = WHOLE,    # of the piece in the sound
 ) -> tuple:                    # spectrum, magnitudes of noise (b, n, 513), roll
     "What `decode` draws noise for."
     z, n, detail = latent.z, mdct_frames(n_samples, HOP), latent.detail

@@ -498,15 +498,16 @@ def _air(file, own, to, keep, change):
 
 def _edited(file, out, change, net, rate, stereo, keep_air):
     "Encode, edit and decode a file, in its own format."
-    from celae.audio import SR, edited_loudness, read_blocks, sound_format
-    from celae.latent_files import encode_file, write_decoded
+    from celae.audio import sound_format
+    from celae.latent_files import encode_file, measure_file, write_decoded
     own = sound_format(file)
     to = target_format(own, out, rate, stereo)
     air, n = _air(file, own, to, keep_air, change), own.channels if to.channels > 1 else 1
     kept = ', above 11 kHz as it was' if air else ''
     log.info('%s', f'{own} -> edited at 22 kHz, {_channels(n)}{kept} -> {to}')
-    latent, n_samples = encode_file(net, file, n > 1)
-    lufs = edited_loudness(read_blocks(file, stereo=n > 1), SR, change.gain)
+    measured = measure_file(file, n > 1, net.sr, loud=True)
+    latent, n_samples = encode_file(net, file, n > 1, measured=measured)
+    lufs = measured.edited(change.gain)
     write_decoded(out, net, change(latent, net), n_samples, like=to, air=air, lufs=lufs)
 
 def _find_edited(folder):

@@ -540,7 +540,7 @@ def fitting_codec(
     other = 'the prior belongs to another model'
     if wanted not in ('', found): raise ValueError(f'{other} ({wanted:.12}, not {found})')
     if model.size.detail: model = model.with_size('musical')
-    if model.channels != d: raise ValueError(f'{other}: it makes {d} channels, not {model.channels}')
+    if model.size.channels != d: raise ValueError(f'{other}: it makes {d} channels, not {model.size.channels}')
     return model
 
 # %% ../nbs/04_generation.ipynb #27b8e74e

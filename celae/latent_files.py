@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
-from .audio import (RATES, SR, Air, SoundFormat, check_ending, format_from_json, format_to_json, limit_blocks,
-    loudness_gain, loudness_of, read_blocks, write_blocks)
+from .audio import (RATES, SR, Air, SoundFormat, check_ending, format_from_json, format_to_json,
+    limit_blocks, loudness_gain, loudness_of, read_blocks, write_blocks)
 from .autoencoder import SIZES, MusicAutoencoder, as_size, load_model
 from .data import CLIP_SAMPLES
 from .files import AudioError, atomic_write, content_hash, progress
@@ -73,8 +73,8 @@ class Streamer:
         codec, (chunk, starts) = self.codec, self.chunks(n_samples, len(level))
         margin = codec.span if codec.reach else 0
         def sample(frame): return min(n_samples, self.sample(max(0, frame)))
-        whole = [(0, n_samples)]
-        ranges = [(sample(start - margin), sample(start + chunk + margin)) for start in starts] if codec.frame else whole
+        ranges = [(0, n_samples)]
+        if codec.frame: ranges = [(sample(at - margin), sample(at + chunk + margin)) for at in starts]
         for start, wav in zip(starts, _pieces(blocks, ranges)):
             skip = min(start, margin)
             yield codec.encode(wav, level).cut(skip, None if start == starts[-1] else skip + chunk)
@@ -100,6 +100,11 @@ class Measured(NamedTuple):
     n_samples: int   # length at the codec's rate
     level: Tensor    # log RMS of each channel (c,)
     lufs: float      # integrated loudness; NaN: not measured
+
+    def edited(self, gain: float = 1.) -> float | None:
+        "Loudness after an edit that amplifies by a factor; -inf: silence; None: the input has none."
+        if not gain: return -np.inf
+        return self.lufs + 20 * np.log10(gain) if np.isfinite(self.lufs) else None
 
 def measure_file(
     path: str | Path,      # audio file
@@ -170,7 +175,8 @@ class _Kept:
 
     def again(self):
         self.file.seek(0)
-        for shape in self.shapes: yield np.frombuffer(self.file.read(4 * prod(shape)), np.float32).reshape(shape)
+        for shape in self.shapes:
+            yield np.frombuffer(self.file.read(4 * prod(shape)), np.float32).reshape(shape)
 
 def write_decoded(
     path: str | Path,     # file to write; its ending decides
@@ -191,7 +197,8 @@ def write_decoded(
         try: now = loudness_of(kept.keep(decode_blocks(codec, latent, n_samples, title=title)), own)
         except ValueError as e: raise ValueError(f'{path}: not written; {e}') from None
         most = 10**(-headroom_db / 20) / max(kept.peak, 1e-9)
-        gain = min(1., most) if lufs is None else loudness_gain(lufs, now, kept.peak, headroom_db, MOST_EDIT_DB)
+        gain = loudness_gain(lufs, now, kept.peak, headroom_db, MOST_EDIT_DB)
+        if lufs is None: gain = min(1., most)
         made = (wav * gain for wav in kept.again())
         if air: made, own = air.add(made), air.format.rate
         if air or gain > most: made = limit_blocks(made, headroom_db, own)
@@ -289,7 +296,7 @@ def _model_of(latent, model):
 def save_latent(
     path: str | Path,   # file to write, .celae
     latent: Latent,     # one row a channel of the sound
-    model: MusicAutoencoder | str | Path | None = None,   # that made it, or its folder; None: the one that ships
+    model: Codec | str | Path | None = None,   # that made it, or its folder; None: the one that ships
     n_samples: int | None = None,   # length of the sound; None: as the latent says
     sr: int = SR,       # its rate in Hz
     exact: bool = False,  # float32 instead of int8, for four times the size
@@ -297,15 +304,17 @@ def save_latent(
     made_from: str | Path | None = None,  # file that was encoded, by whose hash the latent is known again
 ) -> Path:
     "Store a latent with all that is needed to decode it; one that could not be read back is refused."
+    if Path(path).suffix != '.celae': raise ValueError(f'{path}: not written; its name has to end in .celae')
     model, n_samples = _model_of(latent, model), latent.n_samples if n_samples is None else n_samples
-    if n_samples is None: raise ValueError(f'{path}: not written; the length of its sound is not known: n_samples')
-    try: check_latent(latent, model, n_samples)
+    try: check_latent(latent, model, check_number('n_samples', n_samples, 1, 2**40, whole=True))
     except ValueError as e: raise ValueError(f'{path}: not written; {e}') from None
     tensors = _tensors(latent, model, exact)
     size = asdict(model.size) if isinstance(model, MusicAutoencoder) else {}
-    header = asdict(Header(FORMAT, type(model).__name__, model_hash(model), size, int(sr), int(n_samples), ''))
+    about = type(model).__name__, model_hash(model), size, int(sr), int(n_samples)
+    header = asdict(Header(FORMAT, *about, ''))
     header['checksum'] = _checksum(tensors, header)
-    about, source = dict(celae=json.dumps(header)), source or latent.sr and SoundFormat(latent.sr, len(latent.z))
+    about = dict(celae=json.dumps(header))
+    source = source or latent.sr and SoundFormat(latent.sr, len(latent.z))
     if source: about['source'] = json.dumps(format_to_json(source), ensure_ascii=False)
     if made_from: about['origin'] = content_hash(made_from)
     with atomic_write(path) as part:
@@ -322,7 +331,7 @@ class Header:
     format: str
     model: str = field(metadata=dict(pattern=r'[A-Za-z_]\w{0,99}'))   # class
     hash: str = field(metadata=dict(pattern='[0-9a-f]{12}'))          # of its weights
-    size: dict                                                        # fields of `Size`; empty: it has only one
+    size: dict                                                        # fields of `Size`; {}: it has one only
     sr: int = field(metadata=dict(low=RATES[0], high=RATES[1]))       # rate of the sound in Hz
     n_samples: int = field(metadata=dict(low=1))                      # its length
     checksum: str = field(metadata=dict(pattern='[0-9a-f]{16}'))      # of all else
@@ -332,7 +341,8 @@ def _schema(header, rows, channels, n_frames):
     schema = dict(z=(('I8', 'F32'), (rows, channels, n_frames)), z_scale=(('F32',), (1, channels, 1)))
     if header.size: schema['level'] = ('F32',), (rows,)
     if not header.size.get('detail'): return schema
-    return schema | dict(detail=(('I8', 'F32'), (None,)), detail_scale=(('F32',), (1,)), places=(('U8',), (None,)))
+    schema |= dict(detail=(('I8', 'F32'), (None,)), detail_scale=(('F32',), (1,)), places=(('U8',), (None,)))
+    return schema
 
 def _read_header(f, n_bytes):
     "Header of an open latent file of a length, and the shape of its `z`."
@@ -344,9 +354,10 @@ def _read_header(f, n_bytes):
     header, stored = checked(Header, values, 'its header'), tensor_shapes(f)
     if header.size: as_size(header.size)
     shape = stored.get('z', ('', ()))[1]
-    if len(shape) != 3 or min(shape) < 1 or shape[0] > MAX_CHANNELS: raise ValueError(f'z has the shape {shape}')
+    if len(shape) != 3 or min(shape) < 1 or shape[0] > MAX_CHANNELS:
+        raise ValueError(f'z has the shape {shape}')
     check_tensors(stored, _schema(header, *shape))
-    check_number('n_samples', header.n_samples, 1, shape[2] * CLIP_SAMPLES)    # no frame is longer than a clip
+    check_number('n_samples', header.n_samples, 1, shape[2] * CLIP_SAMPLES)   # no frame is longer than a clip
     if header.n_samples > SR * most_secs(n_bytes):
         raise ValueError(f'claims {header.n_samples / SR:,.0f} s of sound in {n_bytes:,} bytes')
     return header, shape
@@ -408,7 +419,7 @@ def _detail(tensors, codec, n_samples):
 
 def load_latent(
     path: str | Path,          # a .celae file
-    model: Codec | str | Path | None = None,   # that made it, at any size, or its folder; None: the one that ships
+    model: Codec | str | Path | None = None,   # that made it, at any size, or its folder; None: which ships
 ) -> StoredLatent:
     "Load a latent file; refuse one that a different model made."
     model = model if isinstance(model, Codec) else load_model(model or 'base')
@@ -424,5 +435,5 @@ def load_latent(
         source, z = _source(f, shape[0]), tensors['z'].float() * tensors['z_scale']
         latent = Latent(z, tensors.get('level'), detail, n_samples, source and source.rate)
         check_latent(latent, codec, n_samples)
-        exact = tensors['z'].dtype == torch.float32
-        return StoredLatent(latent, codec, n_samples, header.sr, source, f.metadata().get('origin', ''), exact)
+        origin, exact = f.metadata().get('origin', ''), tensors['z'].dtype == torch.float32
+        return StoredLatent(latent, codec, n_samples, header.sr, source, origin, exact)

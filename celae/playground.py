@@ -141,7 +141,7 @@ def read_settings(
     "Read a settings file, of which each name, type and value is checked."
     axes, settings = _read_facts(folder)
     try:
-        _check_axes(axes, model.channels)
+        _check_axes(axes, model.size.channels)
         known = slider_parameters(len(axes))
         if not isinstance(settings, dict) or not settings.keys() <= known.keys():
             raise ValueError(f'settings are not those of {", ".join(known)}')
@@ -149,7 +149,7 @@ def read_settings(
             p = known[name]
             check_number(name, value, p.low, p.high, whole=isinstance(p.default, int))
     except ValueError as e: raise ValueError(f'{Path(folder)/"settings.json"}: {e}') from None
-    return torch.tensor(axes).reshape(-1, model.channels), settings
+    return torch.tensor(axes).reshape(-1, model.size.channels), settings
 
 # %% ../nbs/04c_playground.ipynb #3ac15658
 def new_folder(

@@ -135,7 +135,7 @@ class PCACodec(Codec):
         hop: int = 512,         # MDCT bins, and samples from frame to frame
     ):
         self.hop, self.values_per_clip = hop, latent_dim * mdct_frames(CLIP_SAMPLES, hop)
-        self.components_ = torch.eye(latent_dim, hop, dtype=torch.float32, device='cpu')   # (d, hop), orthogonal
+        self.components_ = torch.eye(latent_dim, hop, dtype=torch.float32, device='cpu')   # (d, hop)
 
     def fit(self,
         batches,  # batches of training sound (b, 1, t)

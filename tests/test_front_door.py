@@ -17,6 +17,7 @@ from celae.data import CLIP_SAMPLES, Clips
 from celae.edits import Towards, average, interpolate, make_edit, random_latent
 from celae.generation import LatentPrior, find_prior, load_prior
 from celae.latent_analysis import clip_vectors, encode_clips, mfcc_vectors
+from celae.latent_files import load_latent
 from celae.models import Latent
 from celae.probing import layer_vectors
 
@@ -92,8 +93,8 @@ def test_a_latent_knows_its_length(x, size, tmp_path):
     for same in (other, latent.to(torch.float64), latent.to('cpu', torch.float64)):
         torch.testing.assert_close(celae.decode(same), celae.decode(latent))
     assert [y.shape for y in celae.decode([latent, latent.to('cpu')])] == [(1, 1, SR)] * 2
-    path = replace(latent, sr=44_100).save(tmp_path/'x.celae', exact=True)
-    again = Latent.load(path)
+    path = celae.save_latent(tmp_path/'x.celae', replace(latent, sr=44_100), exact=True)
+    again = celae.load_latent(path).latent
     assert (again.n_samples, again.sr) == (SR, 44_100)
     torch.testing.assert_close(celae.decode(path), celae.decode(latent), atol=1e-3, rtol=0)
     assert again.without_detail().with_z(again.z[..., :5]).n_samples is None
@@ -106,7 +107,7 @@ def test_one_default_size(x, celae, tmp_path):
     assert encode(x, SR, model=load_model('half')).detail is not None          # a size that was chosen stays
     sf.write(tmp_path/'x.wav', x, SR)
     assert celae('encode', 'x.wav').returncode == 0
-    assert Latent.load(tmp_path/'x.celae').detail is None
+    assert load_latent(tmp_path/'x.celae').latent.detail is None
 
 
 def test_generate_with_a_prior_a_model_and_numpy_seeds(musical):
