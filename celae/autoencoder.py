@@ -117,7 +117,7 @@ class RollCoder:
     def draw(self,
         roll: tuple,             # from `find` or the decoder
         n: int,                  # Fourier frames
-        place: Place = WHOLE,  # of the piece in the sound
+        place: Place = WHOLE,    # of the piece in the sound
     ) -> Tensor:                 # spectrum as from `stft` (b, n, 513)
         "Draw the tones of a roll."
         amplitude, offset = roll[0][..., :n].square(), roll[1][..., :n]
@@ -315,7 +315,6 @@ class MusicAutoencoder(nn.Module, Codec):
         other = copy(self)
         other.size = as_size(size)
         return other
-
     frame, span = FRAMES * HOP, mdct_frames(CLIP_SAMPLES, FRAMES * HOP)
     rolls = property(lambda self: RollCoder(self.roll_encoder, self.roll_decoder))
     rest = property(lambda self: SpectrumCoder(self.encoder, self.residual))
@@ -330,6 +329,7 @@ class MusicAutoencoder(nn.Module, Codec):
     def pad(self, z): return self.size.pad(z.to(self.heads.weight))
     def decode_roll(self, z): return self.roll_decoder(self.pad(z)[:, TONAL])
     def read(self, z): return self.heads(z.to(self.heads.weight).mT).mT
+    def decode(self, latent, n_samples): return self.decode_at(latent, n_samples, WHOLE)
     def draw(self, wav, n=2): return draw(self, wav, n)
     def draw_rolls(self, amplitude, offset): return draw_rolls(self, amplitude, offset)
     def transpose(self, z, semitones): return transpose_z(self, z, semitones) if semitones else z
@@ -340,8 +340,6 @@ class MusicAutoencoder(nn.Module, Codec):
         wav = wav / level.exp()[:, None, None]
         detail = self.coefficients.select(mdct(wav, self.frame)) if self.size.detail else None
         return Latent(encode_z(self, wav)[:, self.size.kept], level, detail)
-
-    def decode(self, latent, n_samples): return self.decode_at(latent, n_samples, WHOLE)
 
     def decode_at(self, latent, n_samples, place):
         latent = latent.to(self.device)
@@ -366,7 +364,7 @@ def spectrum(
     model: MusicAutoencoder,   # at the size of the latent
     latent: Latent,            # from `encode`, edited or not
     n_samples: int,            # length of the sound
-    place: Place = WHOLE,    # of the piece in the sound
+    place: Place = WHOLE,      # of the piece in the sound
 ) -> tuple:                    # spectrum, magnitudes of noise (b, n, 513), roll
     "What `decode` draws noise for."
     z, n, detail = latent.z, mdct_frames(n_samples, HOP), latent.detail

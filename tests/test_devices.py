@@ -23,14 +23,11 @@ from celae.training import perceptual_loss
 SR = 22_050
 aten = torch.ops.aten
 
-
 class Module(backend_registration._DummyBackendModule):
     "What torch asks of a kind of device."
     def get_amp_supported_dtype(self): return [torch.float16]
 
-
 backend_registration._setup_privateuseone_for_python_backend('elsewhere', Module())
-
 
 class Elsewhere(torch.Tensor):
     "Says it is elsewhere, and refuses tensors of the CPU and, as a Mac's GPU does, float64."
@@ -64,22 +61,18 @@ class Elsewhere(torch.Tensor):
         if func is aten.copy_.default or func._schema.is_mutable: return args[0]
         return tree_map(lambda x: cls(x) if isinstance(x, torch.Tensor) else x, out)
 
-
 def _empty(*args, device=None, **kwargs):
     "Memory there, where torch asks for it itself, such as for an index that is a list."
     kwargs = {k: v for k, v in kwargs.items() if k == 'dtype'}
     return Elsewhere(torch.empty_strided(*args, device='cpu', **kwargs))
 
-
 def _copy(x, to, non_blocking=False):
     to.stored.copy_(getattr(x, 'stored', x))
     return to
 
-
 library = torch.library.Library('aten', 'IMPL')
 library.impl('empty_strided', _empty, 'PrivateUse1')
 library.impl('_copy_from', _copy, 'PrivateUse1')
-
 
 class Here(torch.utils._python_dispatch.TorchDispatchMode):
     "Puts what is asked for there, where no tensor of it is given."
@@ -88,7 +81,6 @@ class Here(torch.utils._python_dispatch.TorchDispatchMode):
         there = torch.device(kwargs.get('device') or 'cpu').type == 'elsewhere'
         if Elsewhere in types or not there: return func(*args, **kwargs)
         return Elsewhere(func(*args, **kwargs | dict(device=torch.device('cpu'))))
-
 
 def elsewhere(model):
     "A model whose weights are there."
@@ -100,17 +92,14 @@ def elsewhere(model):
             if x is not None: part._buffers[name] = Elsewhere(x)
     return model
 
-
 DEVICES = ['fake', *(['cuda'] if torch.cuda.is_available() else []),
            *(['mps'] if torch.backends.mps.is_available() else [])]
-
 
 def forget():
     "Drop all tensors that were made once."
     for module in (api, autoencoder, metrics, references, sinusoids):
         for each in vars(module).values():
             if hasattr(each, 'cache_clear'): each.cache_clear()
-
 
 @pytest.fixture(params=DEVICES)
 def to(request, monkeypatch):
@@ -122,15 +111,12 @@ def to(request, monkeypatch):
         with Here(): yield elsewhere
         forget()
 
-
 def sound(n=30_000):
     return .1 * torch.randn(1, 1, n, generator=torch.Generator().manual_seed(0)).cumsum(-1).sin()
-
 
 def same(a, b, tolerance=1e-5):
     a, b = [x.cpu() if isinstance(x, torch.Tensor) else torch.as_tensor(x) for x in (a, b)]
     torch.testing.assert_close(a, b, atol=tolerance, rtol=0)
-
 
 @pytest.mark.parametrize('size', SIZES)
 def test_sizes(to, size):
@@ -142,15 +128,12 @@ def test_sizes(to, size):
     same(there.reconstruct(wav), here.reconstruct(wav), 1e-4)
     same(there.next_phase(latent, 3), here.next_phase(latent, 3))
 
-
 def test_models_of_2024(to):
     net, wav = CELAutoencoderSiLU(2205).eval(), sound()
     with torch.no_grad(): wanted = net.reconstruct(wav)
     same(to(net).reconstruct(wav), wanted)
 
-
 REFERENCES = [SparseMDCT(3457), PCACodec(), NoiseVocoder(), StandingNoise()]
-
 
 @pytest.mark.parametrize('codec', REFERENCES, ids=lambda x: x.family)
 def test_references_follow_the_sound(to, codec):
@@ -160,7 +143,6 @@ def test_references_follow_the_sound(to, codec):
     assert x.device == there.device
     same(x, codec.reconstruct(wav))
     same(perceptual_loss(x, there), perceptual_loss(codec.reconstruct(wav), wav))
-
 
 def test_front_door(to, song):
     here, there, x = load_model('musical'), to(load_model('musical')), sound()[0].numpy()
@@ -175,7 +157,6 @@ def test_front_door(to, song):
         yield np.concatenate(list(decode_blocks(net, latent, n, .5)), 1)
     for a, b in zip(doors(there), doors(here)): same(a, b, 1e-4)
 
-
 def test_edits(to):
     here, there = load_model('musical'), to(load_model('musical'))
     latent, other = here.encode(sound()), here.encode(sound(40_000) / 2)
@@ -187,7 +168,6 @@ def test_edits(to):
     for change in (lambda a: interpolate(a, other, steps), lambda a: stretch(a, 9)):
         same(change(far).z, change(latent).z, 1e-4)
 
-
 def test_generation(to):
     here, there, net = load_prior('prior-builtin'), to(load_prior('prior-builtin')), load_model('musical')
     how = dict(label='house', secs=2., seed=3, tempo=120, key='A minor')
@@ -197,7 +177,6 @@ def test_generation(to):
     clip = net.encode(sound())
     same(continue_clip(there, clip, 70, n_steps=1).z, continue_clip(here, clip, 70, n_steps=1).z, 1e-3)
 
-
 def test_scores(to, clips):
     here, there = load_model('base'), to(load_model('base'))
     scores = [evaluate(net, clips)[['snr', 'mel']] for net in (there, here)]
@@ -205,14 +184,12 @@ def test_scores(to, clips):
     same(encode_clips(there, clips).z, encode_clips(here, clips).z, 1e-3)
     assert there.device.type != 'cpu'
 
-
 def test_meta():
     "Shapes can be found without any numbers."
     for net in (load_model('base').to('meta'), CELAutoencoderSiLU(2205).to('meta')):
         latent = net.encode(sound())
         assert latent.z.is_meta and latent.z.shape[1:] == net.latent_shape(30_000)
         assert net.decode(latent, 30_000).shape == (1, 1, 30_000)
-
 
 # ---- the program around ----
 
@@ -223,13 +200,11 @@ def clips(tmp_path, tone):
     for i in range(4): sf.write(tmp_path/f'{i}.wav', tone(220 * (i + 1), 5.).T, SR)
     return load_clips(tmp_path, tmp_path/'cache')
 
-
 def settings():
     return (torch.get_default_dtype(), torch.get_default_device(),
             torch.are_deterministic_algorithms_enabled(), torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
             torch.get_num_threads(),
             torch.default_generator.get_state().tolist(), np.random.get_state()[1].tolist())
-
 
 @contextlib.contextmanager
 def changed(change, value, usual):
@@ -237,14 +212,11 @@ def changed(change, value, usual):
     try: yield
     finally: change(usual)
 
-
 def dtype(value): return lambda: changed(torch.set_default_dtype, value, torch.float32)
-
 
 AROUND = dict(float64=dtype(torch.float64), float16=dtype(torch.float16), no_grad=torch.no_grad,
               deterministic=lambda: changed(torch.use_deterministic_algorithms, True, False),
               inference=torch.inference_mode, device=lambda: torch.device('meta'))
-
 
 def doors():
     x = sound()[0].numpy()
@@ -259,15 +231,12 @@ def doors():
     for codec in REFERENCES: yield codec.reconstruct(sound())
     yield perceptual_loss(sound(), sound() / 2)
 
-
 def save_and_load(net):
     with tempfile.TemporaryDirectory() as folder:
         return load_model(save_model(net, folder)).reconstruct(sound())
 
-
 @pytest.fixture(scope='module')
 def usual(): return [torch.as_tensor(x).detach() for x in doors()]
-
 
 @pytest.mark.parametrize('name', AROUND)
 def test_program_around(name, usual, monkeypatch):
@@ -285,7 +254,6 @@ def test_program_around(name, usual, monkeypatch):
     assert all(part.dtype == torch.float32 for part in net.parameters())
     forget()
 
-
 def test_model_in_training(clips, song):
     "It stays in training, part by part, and is used in evaluation mode all the same."
     net = CELAutoencoderSiLU(2205)
@@ -297,7 +265,6 @@ def test_model_in_training(clips, song):
     evaluate(net, clips), encode_clips(net, clips), list(decode_blocks(net, *encode_file(net, song)))
     assert state()[0] == modes and all(map(torch.equal, state()[1], buffers))
     same(wanted, net.eval().reconstruct(sound()).detach())
-
 
 # ---- names, and the command ----
 
@@ -313,7 +280,6 @@ def test_names(tmp_path, monkeypatch, caplog):
         assert type(load_model(name)) is type(shipped) and f'write ./{name}' in caplog.text
     assert load_model('half').size == SIZES['half']
     with pytest.raises(ValueError, match='has only one size'): load_model('./base', 'half')
-
 
 @pytest.mark.parametrize('command', ['run nothing', 'encode {}', 'edit {} -o x.wav', 'generate -o x.wav'])
 def test_missing_device(celae, song, command):

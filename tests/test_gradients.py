@@ -14,13 +14,11 @@ from celae.training import music_loss, perceptual_loss
 
 N = 16_384
 
-
 def sounds():
     music = torch.as_tensor(render_track('folk', 1, 1.)[0])[..., :N].float().reshape(1, 1, -1)
     noise = .1 * torch.randn(1, 1, N, generator=torch.Generator().manual_seed(0))
     half = noise * (torch.arange(N) > N // 2)                          # digital silence, then sound
     return dict(silence=torch.zeros(1, 1, N), music=music, noise=noise, half=half)
-
 
 SOUNDS = sounds()
 SMOOTH = 'music', 'noise'     # where a sample is 0, the powers of all bins end a range, and a root turns
@@ -28,12 +26,10 @@ CODECS = dict(silu=lambda: CELAutoencoderSiLU(2205).eval(),
               leakyrelu=lambda: CELAutoencoderLeakyReLU(2205).eval(), sparse=lambda: SparseMDCT(3457),
               pca=PCACodec, vocoder=NoiseVocoder, standing=StandingNoise)
 
-
 def values(latent):
     "All numbers of a latent that can have a gradient, as one vector."
     parts = [latent.z, latent.level, latent.detail and latent.detail.values]
     return torch.cat([part.flatten() for part in parts if part is not None])
-
 
 def check(function, x, tolerance=1e-4, step=1e-6, differences=True):
     "The gradient is finite; along a direction it is the difference."
@@ -52,14 +48,12 @@ def check(function, x, tolerance=1e-4, step=1e-6, differences=True):
     assert abs(found - wanted) <= tolerance * size, (found, wanted)
     return slope
 
-
 @pytest.fixture
 def held(monkeypatch):
     "Gradients reach amplitudes, not frequencies: for differences these are held, too."
     real, first = sinusoids.tone_frequencies, {}
     def hold(offset): return first.setdefault(offset.shape, real(offset).detach())
     monkeypatch.setattr(sinusoids, 'tone_frequencies', hold)
-
 
 @pytest.mark.parametrize('name', SOUNDS)
 @pytest.mark.parametrize('size', SIZES)
@@ -72,12 +66,10 @@ def test_autoencoder(size, name, held):
     assert check(lambda z: net.decode(replace(latent, z=z), N), latent.z.detach()).any()
     check(net.reconstruct, x, differences=smooth)
 
-
 @pytest.mark.parametrize('size', ['base', 'musical'])
 def test_float32(size):
     net = load_model(size)
     for x in SOUNDS.values(): check(net.reconstruct, x, differences=False)
-
 
 @pytest.mark.parametrize('name', SOUNDS)
 @pytest.mark.parametrize('kind', CODECS)
@@ -87,14 +79,11 @@ def test_other_codecs(kind, name):
     check(lambda x: values(codec.encode(x)), x, step=1e-8, differences=name in SMOOTH)
     check(codec.reconstruct, x, step=1e-8, differences=name in SMOOTH)
 
-
 def test_resampling_has_none():
     assert not Resampling(11_025).reconstruct(SOUNDS['music'].clone().requires_grad_()).requires_grad
 
-
 FUNCTIONS = {name: metric.function for name, metric in METRICS.items() if metric.quick}
 FUNCTIONS |= dict(perceptual=perceptual_loss, three_windows=stft_distance)
-
 
 @pytest.mark.parametrize('name', FUNCTIONS)
 def test_losses(name):
@@ -103,7 +92,6 @@ def test_losses(name):
         for b in SOUNDS.values():
             check(lambda a, b=b: function(a, b), a, differences=False)
     check(lambda a: function(a, SOUNDS['music']), SOUNDS['noise'], tolerance=.05, step=1e-3)     # float32
-
 
 def test_training_on_silence():
     net = load_model().train()

@@ -16,26 +16,24 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from celae.audio import SoundFormat, read_blocks, write_audio
-from celae.autoencoder import load_model
+from celae.autoencoder import MusicAutoencoder
 from celae.data import load_clips
 from celae.files import AudioError
 from celae.latent_files import Header, _checksum, decode_blocks, encode_file, load_latent, save_latent
-from celae.models import CELAutoencoderSiLU, Latent
+from celae.models import CELAutoencoderSiLU, Latent, fresh_weights
 from celae.untrusted import open_tensors, read_csv, read_table
 
 SR, CLIP = 22_050, 110_250
 
-
 @pytest.fixture(scope='module')
-def net(): return load_model('autoencoder', 'musical')
-
+def net():
+    with fresh_weights(0): return MusicAutoencoder('musical', 16, 1, 1, 16).eval().requires_grad_(False)
 
 def refused(call, name):
     "The one line that names a file."
     with pytest.raises(ValueError) as e: call()
     assert str(e.value).startswith(f'{name}: ') and len(str(e.value).splitlines()) == 1, e.value
     return str(e.value)
-
 
 # ---- sound and tables ----
 
@@ -59,13 +57,11 @@ def flac_silence(secs, rate=44_100, channels=2):
         parts.append(frame + struct.pack('>H', crc(frame, 0x8005, 16)))
     return b''.join(parts)
 
-
 @pytest.mark.parametrize('rate, hours', [(8000, 10), (44_100, 1)])
 def test_hours_in_kilobytes_are_refused(tmp_path, rate, hours):
     path = tmp_path/'silence.flac'
     path.write_bytes(flac_silence(hours * 3600, rate))
     with pytest.raises(AudioError, match='silence.flac'): list(read_blocks(path))
-
 
 def test_a_block_of_many_channels_is_bounded(tmp_path):
     path = tmp_path/'wide.wav'
@@ -73,24 +69,20 @@ def test_a_block_of_many_channels_is_bounded(tmp_path):
     sizes = [block.nbytes for block in read_blocks(path, 192_000, stereo=True)]
     assert max(sizes) <= 4 << 24 and sum(sizes) == 3 * 192_000 * 64 * 4
 
-
 def repeated(path):
     row = pa.DictionaryArray.from_arrays(pa.array(np.zeros(3000, 'i4')), ['x' * 10**6])
     pq.write_table(pa.table(dict(label=row, track=row, split=row)), path)
-
 
 def nested(path): pq.write_table(pa.table(dict(label=[[0] * 10**6])), path)
 def packed(path): pq.write_table(pa.table(dict(label=np.zeros(10**6))), path, compression='zstd')
 def rows(path): pq.write_table(pa.table(dict(label=np.zeros(60_000_000, bool))), path)
 def pipe(path): os.mkfifo(path)
 
-
 @pytest.mark.parametrize('make', [repeated, nested, packed, rows, pipe])
 def test_parquet_of_kilobytes_is_refused(tmp_path, make):
     make(path := tmp_path/'clips.parquet')
     assert path.stat().st_size < 1e6
     assert 'cannot be read as a table' in refused(lambda: read_table(path), path)
-
 
 def test_no_code_of_a_parquet_runs(tmp_path):
     "CVE-2023-47248: a type of an extension, as pickle."
@@ -104,18 +96,15 @@ def test_no_code_of_a_parquet_runs(tmp_path):
     read_table(tmp_path/'clips.parquet')
     assert not (tmp_path/'pwned').exists()
 
-
 def test_wide_csv_of_short_rows_is_refused(tmp_path):
     path = tmp_path/'factors.csv'
     path.write_text('track,split,' + ','.join(f'c{i}' for i in range(1_000)) + '\n' + 'x\n' * 60_000)
     assert 'are too many' in refused(lambda: read_csv(path), path)
 
-
 # ---- latents: forged ----
 
 @pytest.fixture(scope='module')
 def clip(net): return net.with_size('base').encode(.1 * torch.randn(1, 1, CLIP))
-
 
 def forge(path, header=(), tensors=(), without=()):
     "Change a latent file, and make its checksum right again."
@@ -126,7 +115,6 @@ def forge(path, header=(), tensors=(), without=()):
     held = {k: v.contiguous() for k, v in held.items()}
     if 'checksum' in said and 'checksum' not in dict(header): said['checksum'] = _checksum(held, said)
     path.write_bytes(save(held, dict(celae=json.dumps(said))))
-
 
 def forgeries(z):
     "Changes of a latent file, each of which has to be refused."
@@ -150,7 +138,6 @@ def forgeries(z):
     names = 'z', 'z_scale', 'level', 'detail', 'detail_scale', 'places', *Header.__dataclass_fields__
     yield from (dict(without=[name]) for name in names)
 
-
 def test_forged_latents_are_refused(tmp_path, net, clip):
     path = save_latent(tmp_path/'clip.celae', clip, net.with_size('base'), CLIP)
     whole = path.read_bytes()
@@ -165,15 +152,13 @@ def test_forged_latents_are_refused(tmp_path, net, clip):
     path.unlink(), os.mkfifo(path)
     refused(lambda: load_latent(path, net), path)
 
-
 odd = st.one_of(st.integers(-2, 300_000), st.sampled_from([2**63, 10**30, True, None]), st.floats(),
                 st.text(max_size=12), st.lists(st.integers(), max_size=2))
 values = st.one_of(st.floats(-100, 100), st.sampled_from([float('nan'), float('inf'), 1e38, -1e38, 1e6]))
-shapes = st.lists(st.integers(0, 70), max_size=4)
+shapes = st.lists(st.integers(0, 70), max_size=3)
 kinds = st.sampled_from([torch.int8, torch.uint8, torch.int64, torch.float16, torch.float32, torch.float64])
 
-
-@settings(max_examples=60, deadline=None, database=None, derandomize=True,
+@settings(max_examples=40, deadline=None, database=None, derandomize=True,
           suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_random_changes_are_refused_or_decode(tmp_path_factory, net, data):
@@ -195,13 +180,11 @@ def test_random_changes_are_refused_or_decode(tmp_path_factory, net, data):
     except ValueError as e:
         assert len(str(e).splitlines()) == 1 and (str(e).startswith(f'{path}: ') or 'NaN or Inf' in str(e)), e
 
-
 # ---- latents: what is written is read ----
 
 def saved(path, net, secs=1., rows=1, **how):
     latent = net.encode(.1 * torch.randn(rows, 1, round(secs * SR)))
     return save_latent(path, latent, net, round(secs * SR), **how)
-
 
 def test_what_cannot_be_read_is_not_written(tmp_path, net):
     small, latent = CELAutoencoderSiLU(1).eval(), net.encode(.1 * torch.randn(1, 1, SR))
@@ -214,13 +197,11 @@ def test_what_cannot_be_read_is_not_written(tmp_path, net):
     for bad in (nan, loud, latent.cut(1)): refused(lambda bad=bad: save_latent(path, bad, net, SR), path)
     assert not list(tmp_path.iterdir())
 
-
 @pytest.mark.parametrize('rows, channels, kept', [(1, 64, None), (1, 2, 2), (2, 2, 2), (2, 6, None)])
 def test_channels_of_a_result_are_those_of_the_latent(tmp_path, net, rows, channels, kept):
     path = saved(tmp_path/'a.celae', net, .2, rows, source=SoundFormat(np.int64(192_000), np.int64(channels)))
     source = load_latent(path, net).source
     assert (source and source.channels) == kept
-
 
 @pytest.mark.parametrize('char', ['🎵', '"', '\\', 'é', '\x7f', '\u2028'])
 def test_the_longest_tags_are_read_back(tmp_path, net, char):
@@ -228,12 +209,10 @@ def test_the_longest_tags_are_read_back(tmp_path, net, char):
     stored = load_latent(saved(tmp_path/'a.celae', net, .2, source=SoundFormat(44_100, 1, tags)), net)
     assert stored.source.tags['cover'] == tags['cover'] and len(stored.source.tags['title']) == 20
 
-
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float16])
 def test_other_precisions_are_read_back(tmp_path, net, dtype):
     latent = net.encode(.1 * torch.randn(1, 1, SR)).to(dtype)
     assert load_latent(save_latent(tmp_path/'a.celae', latent, net, SR), net).n_samples == SR
-
 
 # ---- decoded clips, --resume, checkpoints ----
 
@@ -249,7 +228,6 @@ def test_a_cache_of_zeros_is_decoded_again(tmp_path, tone, start, stop):
         path.write_bytes(whole)
     assert torch.equal(load_clips(tmp_path/'music', tmp_path/'cache').tensor(), want)
 
-
 def test_resume_does_not_look_at_the_clock(tmp_path, net, tone):
     from celae.cli import _is_encoded
     song, result, other = tmp_path/'a.wav', tmp_path/'a.celae', tmp_path/'b.wav'
@@ -264,7 +242,6 @@ def test_resume_does_not_look_at_the_clock(tmp_path, net, tone):
     os.utime(other, (1e9, 1e9)), os.replace(other, song)              # an older file in its place
     assert not is_made(song)
 
-
 @pytest.mark.parametrize('how', ['packed', 'overlapping'])
 def test_a_checkpoint_does_not_grow(tmp_path, how):
     from celae.training import _read_checkpoint
@@ -278,7 +255,6 @@ def test_a_checkpoint_does_not_grow(tmp_path, how):
         patch.setattr(torch, 'load', lambda *args, **kwargs: read.append(args))
         _read_checkpoint(tmp_path/'b.pt', None)
     assert not read
-
 
 # ---- model folders ----
 
