@@ -304,7 +304,7 @@ def save_latent(
     made_from: str | Path | None = None,  # file that was encoded, by whose hash the latent is known again
 ) -> Path:
     "Store a latent with all that is needed to decode it; one that could not be read back is refused."
-    if Path(path).suffix != '.celae': raise ValueError(f'{path}: not written; its name has to end in .celae')
+    if Path(path).suffix != '.celae': raise ValueError(f'{path}: not written; choose from .celae')
     model, n_samples = _model_of(latent, model), latent.n_samples if n_samples is None else n_samples
     try: check_latent(latent, model, check_number('n_samples', n_samples, 1, 2**40, whole=True))
     except ValueError as e: raise ValueError(f'{path}: not written; {e}') from None

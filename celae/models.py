@@ -14,7 +14,7 @@ import os
 import re
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, make_dataclass, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from inspect import Parameter, signature
 from pathlib import Path
 import numpy as np
