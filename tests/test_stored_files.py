@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from celae.audio import SoundFormat, read_blocks, write_audio
+from celae.audio import SoundFormat, clean_tags, read_blocks, write_audio
 from celae.autoencoder import MusicAutoencoder
 from celae.data import load_clips
 from celae.files import AudioError
@@ -206,8 +206,9 @@ def test_channels_of_a_result_are_those_of_the_latent(tmp_path, net, rows, chann
 @pytest.mark.parametrize('char', ['🎵', '"', '\\', 'é', '\x7f', '\u2028'])
 def test_the_longest_tags_are_read_back(tmp_path, net, char):
     tags = dict(title=[char * 1000] * 20, artist=[char], cover=b'\xff\xd8\xff' + bytes(63_990))
-    stored = load_latent(saved(tmp_path/'a.celae', net, .2, source=SoundFormat(44_100, 1, tags)), net)
-    assert stored.source.tags['cover'] == tags['cover'] and len(stored.source.tags['title']) == 20
+    source = SoundFormat(44_100, 1, tags)
+    stored = load_latent(saved(tmp_path/'a.celae', net, .2, source=source), net)
+    assert stored.source == replace(source, tags=clean_tags(tags))
 
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float16])
 def test_other_precisions_are_read_back(tmp_path, net, dtype):
