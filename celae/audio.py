@@ -112,6 +112,12 @@ class _Sound:
         if n_bad and not n_good: raise AudioError(f'{self.name}: damaged (none of its packets can be decoded)')
         if n_bad: self.warn('damaged; %d of its packets cannot be decoded and are left out', n_bad)
 
+    def check_end(self, n):
+        "Warn if the header of plain samples counts much less than the file holds."
+        n_counted = n * self.channels * self.codec.format.bytes
+        if self.is_plain and n_counted and self.n_bytes > 1.5 * n_counted + 4096:
+            self.warn('its header counts %d of its %d bytes as sound; the others are not read', n_counted, self.n_bytes)
+
     def check_secs(self, secs):
         "Refuse silence that explodes."
         if secs <= most_secs(self.n_bytes) + 1: return secs
@@ -130,22 +136,22 @@ def _possible(sound, wav):
 
 def _samples(sound, first):
     "Sound (c, t) from sample `first` on, frame after frame."
-    convert, at, end = {}, None if sound.is_plain and first else 0, 0.
-    if at is None: sound.box.seek(int(first / sound.rate / sound.stream.time_base), stream=sound.stream)
+    convert, at, end = {}, None, None
+    if first and sound.is_plain: sound.box.seek(int(first / sound.rate / sound.stream.time_base), stream=sound.stream)
     for frame in sound.frames():
+        place = round((frame.time or 0) * sound.rate)
+        if at is None: at = place if sound.is_plain or sound.codec.name == 'vorbis' and place < 8192 else 0
+        if end is None and first < at: yield np.zeros((sound.channels, at - first), np.float32)
+        if end is not None and place > end + sound.rate / 10: sound.warn('damaged; sound is missing after %d s', at / sound.rate)
+        end = place + frame.samples * sound.rate / frame.rate
         kind = frame.format.name, frame.layout.name, frame.rate       # these may change on the way
         if kind not in convert: convert[kind] = av.AudioResampler('fltp', sound.layout, sound.rate)
-        if at is None: at = round(frame.pts * sound.stream.time_base * sound.rate)
-        elif (frame.time or 0) > end + .1: sound.warn('damaged; sound is missing at %.1f s', end)
-        end = (frame.time or end) + frame.samples / frame.rate
         for part in convert[kind].resample(frame):
             wav = _possible(sound, part.to_ndarray())
             at += wav.shape[1]
             if at > first: yield wav[:, max(0, first - at + wav.shape[1]):]
         sound.check_secs(at / sound.rate)
-    n_counted = (at or 0) * sound.channels * sound.codec.format.bytes
-    if sound.is_plain and at and sound.n_bytes > 1.5 * n_counted + 4096:
-        sound.warn('its header counts %d of its %d bytes as sound; the others are not read', n_counted, sound.n_bytes)
+    sound.check_end(at or 0)
 
 def _blocks(sound, secs, first=0, n=np.inf):
     "Sound (c, t), at most `n` samples from `first` on, in blocks of at most so many seconds."
