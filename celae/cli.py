@@ -118,8 +118,8 @@ def describe_sound(
     path: str | Path,    # a sound file
 ) -> str:          # such as 'x.wav: 0:08, 44.1 kHz stereo'
     "Length, rate and channels of a result."
-    from celae.audio import open_audio
-    with open_audio(path) as f: secs, made = f.frames / f.samplerate, SoundFormat(f.samplerate, f.channels)
+    from celae.audio import sound_format
+    secs = (made := sound_format(path)).secs
     if secs < 1: return f'{shown(path)}: {secs:.2f} s, {made}'
     minutes, hours = round(secs) // 60, round(secs) // 3600
     length = f'{hours}:{minutes % 60:02d}' if hours else f'{minutes}'
@@ -371,12 +371,12 @@ def each_file(
 # %% ../nbs/05b_cli.ipynb #079a2bab
 def _is_encoded(path, result, net, mono, exact):
     "Is a latent file whole, and made of just this sound with this model, size, precision and channels?"
-    from celae.audio import open_audio
+    from celae.audio import sound_format
     from celae.files import content_hash
     from celae.latent_files import load_latent
     try:
         stored = load_latent(result, net)
-        with open_audio(path) as sound: n_channels = 1 if mono else sound.channels
+        n_channels = 1 if mono else sound_format(path).channels
     except (ValueError, OSError): return False
     same_size = getattr(stored.codec, 'size', None) == getattr(net, 'size', None)
     return (same_size and (len(stored.latent.z), stored.exact) == (n_channels, exact)
