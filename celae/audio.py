@@ -34,18 +34,18 @@ SR = 22_050             # samples per second of all sound inside celae
 
 # %% ../nbs/00c_audio.ipynb #d5370def
 # endings that a folder is searched for; how a file is read, its content decides
-AUDIO_TYPES = ('.wav', '.wave', '.flac', '.ogg', '.oga', '.opus', '.mp3', '.mp2', '.aif', '.aiff', '.aifc',
-               '.au', '.snd', '.caf', '.w64', '.rf64')
+AUDIO_TYPES = tuple('.wav .wave .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 '
+                    '.rf64'.split())
 # endings of other files with sound, such as videos
-OTHER_TYPES = ('.m4a', '.m4b', '.m4p', '.m4r', '.aac', '.mp4', '.m4v', '.mov', '.mkv', '.webm', '.mka', '.avi',
-               '.flv', '.mpg', '.ts', '.3gp', '.wma', '.wmv', '.asf', '.ape', '.wv', '.tta', '.tak', '.mpc',
-               '.ac3', '.eac3', '.dts', '.amr', '.ra', '.rm', '.spx', '.dsf', '.dff')
+OTHER_TYPES = tuple('.m4a .m4b .m4p .m4r .aac .mp4 .m4v .mov .mkv .webm .mka .avi .flv .mpg .ts .3gp .wma '
+                    '.wmv .asf .ape .wv .tta .tak .mpc .ac3 .eac3 .dts .amr .ra .rm .spx .dsf .dff'.split())
 
 # %% ../nbs/00c_audio.ipynb #230e87e5
-_CONTAINERS = ('aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,matroska,mov,mp3,mpc,mpc8,mpeg,'
-               'mpegts,ogg,rm,tak,tta,w64,wav,wv')
-_GUARDED = dict(protocol_whitelist='none', format_whitelist=_CONTAINERS)
-_PLAIN = 'wav', 'aiff', 'au', 'caf', 'w64'     # containers of samples as they are, which one finds by counting
+_CONTAINERS = ('aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,matroska,mov,mp3,mpc,'
+               'mpc8,mpeg,mpegts,ogg,rm,tak,tta,w64,wav,wv')
+_GUARDED = dict(metadata_errors='replace',
+                options=dict(protocol_whitelist='none', format_whitelist=_CONTAINERS))
+_PLAIN = 'wav', 'aiff', 'au', 'caf', 'w64'     # containers of samples as they are
 _MOST_SECS = 900                               # of work for one file
 
 class _AfterTags:
@@ -66,7 +66,7 @@ def _open(path):
     "The first sound of a file, ready to be decoded; what is wrong with the file becomes an `AudioError`."
     path = input_path(path)
     try:
-        with open(path, 'rb') as f, av.open(_AfterTags(f), options=_GUARDED, metadata_errors='replace') as box:
+        with open(path, 'rb') as f, av.open(_AfterTags(f), **_GUARDED) as box:
             yield _Sound(box, shown(path), path.stat().st_size)
     except (av.FFmpegError, OSError) as e:
         raise AudioError(f'{shown(path)}: cannot be read as audio ({e.strerror}); '
@@ -83,7 +83,9 @@ class _Sound:
         self.codec, self.is_plain, self.said = self.stream.codec_context, box.format.name in _PLAIN, set()
         self.rate, self.channels, self.layout = self.codec.sample_rate, self.codec.channels, self.codec.layout
         if not (1000 <= self.rate <= MAX_RATE and 1 <= self.channels <= MAX_CHANNELS):
-            raise AudioError(f'{name}: damaged (its header claims {self.rate} Hz and {self.channels} channels)')
+            raise self.damaged(f'its header claims {self.rate} Hz and {self.channels} channels')
+
+    def damaged(self, how): return AudioError(f'{self.name}: damaged ({how})')
 
     def warn(self, words, *about):
         if words not in self.said: log.warning('%s: ' + words, self.name, *about)
@@ -93,8 +95,8 @@ class _Sound:
         "Packets to the end of the file, while there is time."
         end = time.monotonic() + _MOST_SECS
         for packet in self.box.demux(self.stream):
-            if time.monotonic() > end: raise AudioError(f'{self.name}: takes longer than {_MOST_SECS} s to decode')
-            yield packet
+            if time.monotonic() < end: yield packet
+            else: raise AudioError(f'{self.name}: takes longer than {_MOST_SECS} s to decode')
 
     def frames(self):
         "Decoded frames, without those that are damaged."
@@ -109,19 +111,13 @@ class _Sound:
         except av.FFmpegError as e:
             if not n_good: raise
             self.warn('damaged; it is read up to an error (%s)', e.strerror)
-        if n_bad and not n_good: raise AudioError(f'{self.name}: damaged (none of its packets can be decoded)')
+        if n_bad and not n_good: raise self.damaged('none of its packets can be decoded')
         if n_bad: self.warn('damaged; %d of its packets cannot be decoded and are left out', n_bad)
-
-    def check_end(self, n):
-        "Warn if the header of plain samples counts much less than the file holds."
-        n_counted = n * self.channels * self.codec.format.bytes
-        if self.is_plain and n_counted and self.n_bytes > 1.5 * n_counted + 4096:
-            self.warn('its header counts %d of its %d bytes as sound; the others are not read', n_counted, self.n_bytes)
 
     def check_secs(self, secs):
         "Refuse silence that explodes."
         if secs <= most_secs(self.n_bytes) + 1: return secs
-        raise AudioError(f'{self.name}: damaged (it holds {secs / 3600:,.1f} hours in {self.n_bytes:,} bytes)')
+        raise self.damaged(f'it holds {secs / 3600:,.1f} hours in {self.n_bytes:,} bytes')
 
 # %% ../nbs/00c_audio.ipynb #a85a9daa
 def _possible(sound, wav):
@@ -129,21 +125,23 @@ def _possible(sound, wav):
     peak = np.abs(wav).max(initial=0)
     if peak <= 100: return wav
     if peak <= LOUDEST:
-        sound.warn('its samples are far beyond full scale, as if they were integers; they are read as they are')
+        sound.warn('its samples are far beyond full scale, like integers; they are read as they are')
         return wav
     sound.warn('contains NaN or Inf, which is read as zero')
     return np.where(np.abs(wav) <= LOUDEST, wav, np.float32(0))       # false of NaN
 
 def _samples(sound, first):
     "Sound (c, t) from sample `first` on, frame after frame."
-    convert, at, end = {}, None, None
-    if first and sound.is_plain: sound.box.seek(int(first / sound.rate / sound.stream.time_base), stream=sound.stream)
+    convert, at, end, is_plain = {}, None, None, sound.is_plain
+    if first and is_plain: sound.box.seek(first * 1_000_000 // sound.rate)
     for frame in sound.frames():
-        place = round((frame.time or 0) * sound.rate)
-        if at is None: at = place if sound.is_plain or sound.codec.name == 'vorbis' and place < 8192 else 0
-        if end is None and first < at: yield np.zeros((sound.channels, at - first), np.float32)
-        if end is not None and place > end + sound.rate / 10: sound.warn('damaged; sound is missing after %d s', at / sound.rate)
-        end = place + frame.samples * sound.rate / frame.rate
+        begin = round((frame.time or 0) * sound.rate)
+        if end is not None and begin > end + sound.rate / 10:
+            sound.warn('damaged; sound is missing after %.1f s', end / sound.rate)
+        end = begin + frame.samples * sound.rate / frame.rate
+        if at is None:                                                # only these may begin elsewhere
+            at = begin if is_plain or sound.codec.name == 'vorbis' and begin < 8192 else 0
+            if first < at: yield np.zeros((sound.channels, at - first), np.float32)
         kind = frame.format.name, frame.layout.name, frame.rate       # these may change on the way
         if kind not in convert: convert[kind] = av.AudioResampler('fltp', sound.layout, sound.rate)
         for part in convert[kind].resample(frame):
@@ -151,7 +149,9 @@ def _samples(sound, first):
             at += wav.shape[1]
             if at > first: yield wav[:, max(0, first - at + wav.shape[1]):]
         sound.check_secs(at / sound.rate)
-    sound.check_end(at or 0)
+    counted = (at or 0) * sound.channels * sound.codec.format.bytes
+    if is_plain and counted and sound.n_bytes > 1.5 * counted + 4096:
+        sound.warn('its header counts %d of its %d bytes as sound; only they are read', counted, sound.n_bytes)
 
 def _blocks(sound, secs, first=0, n=np.inf):
     "Sound (c, t), at most `n` samples from `first` on, in blocks of at most so many seconds."
@@ -170,7 +170,7 @@ def _blocks(sound, secs, first=0, n=np.inf):
 _MONO_SECS = .1     # of a block in which channels are compared before they are mixed
 
 def _shares(wav, mean, edges):
-    "For each block of a sound (c, t), the share of each of its channels in the mix (c, k); None: the mean in all."
+    "Shares of the channels of a sound (c, t) in the mix, for each block (c, k); None: the mean in all."
     def power(x): return np.add.reduceat(np.square(x), edges.clip(0), -1)
     n, each = len(wav), power(wav)
     total = each.sum(0)
@@ -178,7 +178,7 @@ def _shares(wav, mean, edges):
     alone = (1 - 4 * kept).clip(0)                              # 1 where all is cancelled
     if not alone.any(): return None
     loudest = np.zeros(len(edges), int)
-    for channel in range(1, n):                                 # by twice, so that equal ones do not take turns
+    for channel in range(1, n):                             # by twice, so that equal ones do not take turns
         loudest[each[channel] > 2 * each[loudest, np.arange(len(edges))]] = channel
     return (1 - alone) / n + alone * (np.arange(n)[:, None] == loudest)
 
@@ -190,7 +190,7 @@ def to_mono(
     "Mix channels by their mean, or by the loudest where they cancel each other."
     wav = np.asarray(wav, np.float32)
     if len(wav) == 1 or not wav.shape[1]: return wav[:1]
-    step, mean = round(_MONO_SECS * sr), sum(wav) / np.float32(len(wav))     # ten times as fast as `wav.mean(0)`
+    step, mean = round(_MONO_SECS * sr), sum(wav) / np.float32(len(wav))    # faster than `wav.mean(0)`
     edges = np.arange(-(start % step), wav.shape[1], step)
     shares = _shares(wav, mean, edges)
     if shares is None: return mean[None]
@@ -199,7 +199,7 @@ def to_mono(
 
 # %% ../nbs/00c_audio.ipynb #e8f2a293
 def _in_context(blocks, margin):
-    "Blocks (c, t) with `margin` samples around each: sound, its first sample, and where in it the block lies."
+    "Blocks (c, t) with a margin around each: sound, its first sample, and where in it the block lies."
     held, first, done = None, 0, 0
     for block in chain(blocks, [None]):                         # None: the end
         if block is not None: held = block if held is None else np.concatenate([held, block], 1)
@@ -230,7 +230,7 @@ def read_audio(
     stereo: bool = False,          # keep the channels apart? (False: mix them to one)
     start: int = 0,                # first sample to return, counted at `sr`
     n_samples: int | None = None,  # samples to return at most, counted at `sr`; None: to the end
-) -> np.ndarray:                   # sound (c, t), float32, as loud as it is; shorter where the file ends early
+) -> np.ndarray:                   # sound (c, t), float32; shorter where the file ends early
     "Read a file, or a piece of it, at the rate asked for."
     with _open(path) as sound:
         rate, n_channels, ratio = sound.rate, sound.channels if stereo else 1, sound.rate / sr
@@ -277,7 +277,8 @@ def file_rate(
     "Refuse a rate that the format of a file does not have; opus has one only."
     ending, (low, high) = check_ending(path), RATES
     if not low <= rate <= high:
-        raise AudioError(f'{path}: cannot write {rate} samples per second; the rate must be from {low} to {high} Hz')
+        raise AudioError(f'{path}: cannot write {rate} samples per second; '
+                         f'the rate must be from {low} to {high} Hz')
     if ending == '.mp3' and rate not in MP3_RATES:
         allowed = ' '.join(map(str, sorted(MP3_RATES)))
         raise AudioError(f'{path}: an MP3 cannot have {rate} samples per second; choose from {allowed}')
@@ -374,7 +375,7 @@ def _write_limited(f, path, blocks, tags):
     most = _WAV_BYTES // (2 * f.channels) if f.format == 'WAV' else np.inf
     for wav in limit_blocks(blocks, 0., f.samplerate):
         if (most := most - wav.shape[1]) < 0: raise AudioError(f'{path}: too long for WAV; write .flac')
-        for i in range(0, wav.shape[1], f.samplerate):         # all at once would overflow libsndfile's Vorbis
+        for i in range(0, wav.shape[1], f.samplerate):   # all at once would overflow libsndfile's Vorbis
             f.write(wav[:, i:i + f.samplerate].T.clip(-1, 1))
 
 def write_blocks(
@@ -397,9 +398,11 @@ def write_blocks(
             with sf.SoundFile(part, 'w', rate, n_channels, encoding, format=kind) as f:
                 _write_limited(f, path, _adapted(path, blocks, n_channels, sr, rate), tags)
             try: tags and write_tags(part, tags)
-            except (ValueError, mutagen.MutagenError) as e: log.warning('%s: without tags (%s)', shown(path), e)
+            except (ValueError, mutagen.MutagenError) as e:
+                log.warning('%s: without tags (%s)', shown(path), e)
     except sf.LibsndfileError as e:
-        raise OSError(f'{path}: cannot be written ({e.error_string.strip(" .")}); is the disk full?') from None
+        reason = e.error_string.strip(' .')
+        raise OSError(f'{path}: cannot be written ({reason}); is the disk full?') from None
     return path
 
 # %% ../nbs/00c_audio.ipynb #44f7da2f
@@ -478,7 +481,7 @@ def loudness_gain(
     now: float,               # as it is
     peak: float,              # the highest
     headroom_db: float = 1.,  # how far the highest peak has to stay below full scale
-    most_db: float = np.inf,  # of amplification, so that what has become almost silent does not become loud noise
+    most_db: float = np.inf,  # of amplification, so that near silence does not become loud noise
 ) -> float:                   # factor
     "How much to amplify a sound: not so much that more than 6 dB of its peaks have to be limited."
     gain_db = 0. if lufs is None or not np.isfinite(now) else min(lufs - now, most_db)
@@ -528,7 +531,8 @@ TAGS = (*_NAMES, 'cover')
 _MOST_TEXTS, _MOST_TEXT, _MOST_COVER = 20, 1000, 16_000_000    # entries of a tag, characters, bytes
 _PICTURES = {b'\xff\xd8\xff': 'image/jpeg', b'\x89PNG\r\n\x1a\n': 'image/png'}
 
-def _picture_type(data): return next((kind for start, kind in _PICTURES.items() if data.startswith(start)), None)
+def _picture_type(data):
+    return next((kind for start, kind in _PICTURES.items() if data.startswith(start)), '')
 
 def clean_tags(
     tags: dict,   # name -> text or texts; cover: bytes
@@ -537,7 +541,7 @@ def clean_tags(
     kept = {}
     for name in _NAMES:
         texts = [tags.get(name, [])] if isinstance(tags.get(name), str) else tags.get(name) or []
-        texts = [''.join(c for c in str(text)[:_MOST_TEXT] if c.isprintable()) for text in texts[:_MOST_TEXTS]]
+        texts = [''.join(filter(str.isprintable, str(text)[:_MOST_TEXT])) for text in texts[:_MOST_TEXTS]]
         if texts := [text for text in texts if text.strip()]: kept[name] = texts
     cover = tags.get('cover')
     if isinstance(cover, bytes) and len(cover) <= _MOST_COVER and _picture_type(cover): kept['cover'] = cover
@@ -548,14 +552,15 @@ class _Bounded:
     "An open file for mutagen: no more than `MAX_TAGS` bytes are read and unpacked, in place of `zlib` too."
     error = zlib.error
     def __init__(self, file):
-        self.file, self.name, self.seek, self.tell, self.left = file, file.name, file.seek, file.tell, MAX_TAGS
+        self.file, self.left = file, MAX_TAGS
+        self.name, self.seek, self.tell = file.name, file.seek, file.tell
 
     def counted(self, data):
         self.left -= len(data)
         if self.left < 0: raise ValueError('too much to read for tags')
         return data
 
-    def read(self, n=-1): return self.counted(self.file.read(self.left + 1 if n < 0 else min(n, self.left + 1)))
+    def read(self, n=MAX_TAGS): return self.counted(self.file.read(min(n % (1 << 62), self.left + 1)))
     def decompress(self, data): return self.counted(zlib.decompressobj().decompress(data, self.left + 1))
 
 def _tagged(path):
@@ -570,19 +575,19 @@ def _tagged(path):
 # %% ../nbs/00c_audio.ipynb #158523ff
 def _raw_tags(audio):
     "All texts of `_NAMES`, and a cover, of an open file: in ID3, MP4, or comments by name."
-    tags = audio.tags
-    if isinstance(tags, MP4Tags):
-        texts = {name: tags.get(atom, []) for name, (_, atom) in _NAMES.items()}       # (3, 12): track 3 of 12
-        texts = {name: ['/'.join(map(str, filter(None, v))) if isinstance(v, tuple) else str(v) for v in values]
-                 for name, values in texts.items()}
+    tags, pictures = audio.tags, list(getattr(audio, 'pictures', ()))
+    if isinstance(tags, MP4Tags):                              # where track 3 of 12 is (3, 12)
+        def text(v): return '/'.join(map(str, filter(None, v))) if isinstance(v, tuple) else str(v)
+        texts = {name: [text(v) for v in tags.get(atom, [])] for name, (_, atom) in _NAMES.items()}
         return texts | dict(cover=bytes(tags['covr'][0]) if tags.get('covr') else None)
     if isinstance(tags, id3.ID3):
-        texts = {name: [t for each in tags.getall(frame) for t in each.text] for name, (frame, _) in _NAMES.items()}
+        frames = {name: tags.getall(frame) for name, (frame, _) in _NAMES.items()}
+        texts = {name: [text for frame in found for text in frame.text] for name, found in frames.items()}
         pictures = tags.getall('APIC')
     else:
-        texts, more = {name: list(tags.get(name, [])) for name in _NAMES}, tags.get('metadata_block_picture', [])
-        pictures = [*getattr(audio, 'pictures', ()), *(Picture(base64.b64decode(text)) for text in more[:9])]
-    pictures = sorted(pictures, key=lambda picture: picture.type != 3)                 # 3: the front
+        texts = {name: list(tags.get(name, [])) for name in _NAMES}
+        pictures += [Picture(base64.b64decode(text)) for text in tags.get('metadata_block_picture', [])[:9]]
+    pictures.sort(key=lambda picture: picture.type != 3)                       # 3: the front
     return texts | dict(cover=pictures[0].data if pictures else None)
 
 def read_tags(
@@ -602,15 +607,14 @@ def write_tags(
     "Write tags into a file; what it has otherwise stays."
     if not (tags := clean_tags(tags)): return
     if (audio := mutagen.File(path)) is None: raise ValueError('a file of this kind has none')
-    texts, cover = {name: tags[name] for name in tags if name != 'cover'}, tags.get('cover')
+    texts, cover = {name: tags[name] for name in tags if name != 'cover'}, tags.get('cover', b'')
     if check_ending(path) in ('.mp3', '.wav'):
         if audio.tags is None: audio.add_tags()
         for name in texts: audio.tags.add(getattr(id3, _NAMES[name][0])(encoding=3, text=texts[name]))
         if cover: audio.tags.add(id3.APIC(mime=_picture_type(cover), type=3, desc='', data=cover))
     else:
         audio.update(texts)
-        (picture := Picture()).type, picture.data = 3, cover or b''
-        picture.mime = _picture_type(cover or b'') or ''
+        (picture := Picture()).type, picture.data, picture.mime = 3, cover, _picture_type(cover)
         if cover and isinstance(audio, FLAC): audio.add_picture(picture)
         elif cover: audio['metadata_block_picture'] = [base64.b64encode(picture.write()).decode()]
     audio.save()

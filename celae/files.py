@@ -180,7 +180,7 @@ def move_into_place(
     part: str | Path,   # finished file, in a `private_folder` beside the place
     path: str | Path,   # where it is to be
 ):
-    "Give a finished file its name; neither follow nor replace a link, nor what has appeared since `output_path`."
+    "Give a finished file its name, unless a link or another file has appeared there since `output_path`."
     for told in _watching: told(Path(path))
     if os.path.islink(path): raise ValueError(f'{path}: is a link and is never replaced')
     if (place := os.path.abspath(path)) in _new:
@@ -316,6 +316,6 @@ def open_cache(
         folder.mkdir(parents=True, exist_ok=True)
         private_folder(folder).cleanup()
     except OSError as e:
-        raise OSError(f'{folder}: cannot be written ({e.strerror}); name another folder with --cache, or in the '
-                      'variable XDG_CACHE_HOME') from None
+        raise OSError(f'{folder}: cannot be written ({e.strerror}); name another folder with --cache, '
+                      'or in the variable XDG_CACHE_HOME') from None
     return folder
