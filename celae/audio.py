@@ -133,9 +133,10 @@ def _possible(sound, wav):
 def _samples(sound, first):
     "Sound (c, t) from sample `first` on, frame after frame."
     convert, at, end, is_plain = {}, None, None, sound.is_plain
+    tick = float(sound.stream.time_base * sound.rate)
     if first and is_plain: sound.box.seek(first * 1_000_000 // sound.rate)
     for frame in sound.frames():
-        begin = round((frame.time or 0) * sound.rate)
+        begin = round((frame.pts or 0) * tick)
         if end is not None and begin > end + sound.rate / 10:
             sound.warn('damaged; sound is missing after %.1f s', end / sound.rate)
         end = begin + frame.samples * sound.rate / frame.rate
@@ -145,13 +146,13 @@ def _samples(sound, first):
         kind = frame.format.name, frame.layout.name, frame.rate       # these may change on the way
         if kind not in convert: convert[kind] = av.AudioResampler('fltp', sound.layout, sound.rate)
         for part in convert[kind].resample(frame):
-            wav = _possible(sound, part.to_ndarray())
+            wav = part.to_ndarray()
             at += wav.shape[1]
             if at > first: yield wav[:, max(0, first - at + wav.shape[1]):]
         sound.check_secs(at / sound.rate)
     counted = (at or 0) * sound.channels * sound.codec.format.bytes
     if is_plain and counted and sound.n_bytes > 1.5 * counted + 4096:
-        sound.warn('its header counts %d of its %d bytes as sound; only they are read', counted, sound.n_bytes)
+        sound.warn('its header counts %d of its %d bytes as sound; only they count', counted, sound.n_bytes)
 
 def _blocks(sound, secs, first=0, n=np.inf):
     "Sound (c, t), at most `n` samples from `first` on, in blocks of at most so many seconds."
@@ -159,12 +160,12 @@ def _blocks(sound, secs, first=0, n=np.inf):
     for wav in _samples(sound, first):
         wav = wav[:, :int(min(n, wav.shape[1]))]
         if held and n_held + wav.shape[1] > size:
-            yield np.concatenate(held, 1)
+            yield _possible(sound, np.concatenate(held, 1))
             held, n_held = [], 0
         held.append(wav)
         n_held, n = n_held + wav.shape[1], n - wav.shape[1]
         if n <= 0: break
-    if held: yield np.concatenate(held, 1)
+    if held: yield _possible(sound, np.concatenate(held, 1))
 
 # %% ../nbs/00c_audio.ipynb #3e0b0e67
 _MONO_SECS = .1     # of a block in which channels are compared before they are mixed

@@ -1,14 +1,12 @@
 "Sound that comes in whole, and goes out as loud as it was."
-import logging
-
 import av
 import numpy as np
 import pytest
 import soundfile as sf
 
 import celae
-from celae.audio import (SR, SoundFormat, as_numpy, limit_peaks, loudness, read_audio, read_blocks, sound_format,
-                         to_mono, write_audio, write_blocks)
+from celae.audio import (SR, SoundFormat, as_numpy, limit_peaks, loudness, read_audio, read_blocks,
+                         sound_format, to_mono, write_audio, write_blocks)
 from celae.cli import make_app
 from celae.corpora.builtin import render_track
 from celae.data import load_clips
@@ -110,8 +108,8 @@ def test_mono_keeps_the_energy(tmp_path, music, kind):
 @pytest.mark.parametrize('name, container, codec', [
     ('a.mp3', 'mp4', 'aac'), ('a.mp3', 'adts', 'aac'), ('a.wav', 'mp4', 'alac'), ('a.ogg', 'webm', 'libopus'),
     ('a.mp3', 'webm', 'libopus'), ('a.flac', 'asf', 'wmav2'), ('a.mp3', 'mpegts', 'mp2'), ('a', 'mov', 'aac'),
-    ('a.mp3', 'avi', 'pcm_s16le'), ('a.m4a', 'mp3', 'libmp3lame'), ('a.wma', 'flac', 'flac'), ('a.mp3', 'flv', 'aac'),
-    ('a.doc', 'wav', 'pcm_s16le'), ('a.mp3', 'matroska', 'ac3'), ('a.wav', 'tta', 'tta'), ('a.mp3', 'wv', 'wavpack')])
+    ('a.mp3', 'avi', 'pcm_s16le'), ('a.m4a', 'mp3', 'libmp3lame'), ('x', 'flac', 'flac'), ('x', 'flv', 'aac'),
+    ('a.doc', 'wav', 'pcm_s16le'), ('a.mp3', 'matroska', 'ac3'), ('b', 'tta', 'tta'), ('b', 'wv', 'wavpack')])
 def test_container_with_another_ending(tmp_path, name, container, codec):
     sr = 48_000 if codec == 'libopus' else 44_100
     wav = read_audio(write_audio(tmp_path/'x.flac', render_track('folk', 1, 2.)[0]), sr)
@@ -139,19 +137,20 @@ def test_sound_that_is_cut_or_damaged(tmp_path, music, caplog):
     (tmp_path/'cut.aac').write_bytes(data[:len(data) // 2 + 5])
     (tmp_path/'holes.aac').write_bytes(data[:3000] + bytes(2000) + data[5000:])
     assert abs(read_audio(tmp_path/'cut.aac').shape[1] / music.shape[1] - .5) < .1
-    with caplog.at_level(logging.WARNING): assert read_audio(tmp_path/'holes.aac').shape[1] > .7 * music.shape[1]
+    assert read_audio(tmp_path/'holes.aac').shape[1] > .7 * music.shape[1] and 'damaged' in caplog.text
     path = encoded(tmp_path/'x.mov', 'mov', 'pcm_f32le', 5000 * music, SR)
     np.testing.assert_allclose(read_audio(path), 5000 * music, rtol=1e-5)
 
 
 # loudness, beginnings and ends
 
-@pytest.mark.parametrize('options, db', [({}, 0), (dict(transpose=3), 0), (dict(gain=2), 6.02), (dict(smooth=.5), 0)])
+@pytest.mark.parametrize('options, db', [({}, 0), (dict(transpose=3), 0), (dict(gain=2, smooth=.5), 6.02)])
 def test_edit_keeps_the_loudness(tmp_path, music, options, db, command):
     song = write_audio(tmp_path/'song.flac', .2 * music)
     command('edit', song, '-o', 'out.wav', *[w for k, v in options.items() for w in (f'--{k}', v)])
     before = loudness(read_audio(song))
-    for wav in (read_audio(tmp_path/'out.wav'), celae.edit(song, **options), celae.edit(.2 * music, SR, **options)):
+    made = read_audio(tmp_path/'out.wav'), celae.edit(song, **options), celae.edit(.2 * music, SR, **options)
+    for wav in made:
         assert abs(loudness(wav) - before - db) < .3 and np.abs(wav).max() < .9
 
 
