@@ -23,7 +23,7 @@ from .audio import AUDIO_TYPES, OTHER_TYPES
 from .untrusted import read_csv, read_table
 from .files import content_stamp, file_stamp
 from .files import log, shown as _shown
-from .audio import SR, _rms, open_audio, read_audio
+from .audio import SR, read_audio, sound_format
 from .files import cache_folder, open_cache, progress
 
 # %% ../nbs/00_data.ipynb #49399ae7
@@ -98,7 +98,7 @@ def find_audio(
 # %% ../nbs/00_data.ipynb #700cd1e5
 def _clips_of(path, root):
     "Rows of the clip table for one file, without decoding it."
-    with open_audio(path) as f: total = int(f.frames * SR / f.samplerate)
+    total = int(round(sound_format(path).secs * SR, 3))
     inner = path.relative_to(root) if path != root else Path(path.name)
     n_clips = total // CLIP_SAMPLES + (total % CLIP_SAMPLES >= CLIP_SAMPLES / 2)
     known = dict(path=str(path), track=inner.as_posix(), group=inner.parent.as_posix(),
@@ -462,7 +462,7 @@ def _decode_track(clips, out):
             if len(wav) < clip.n_samples / 2:
                 at = f'{clip.start / SR:.0f} s'
                 return good, f'{name}: left out from {at} on; the file ends before its header says'
-            if _rms(wav) < 10**(SILENCE_DB / 20): continue
+            if np.sqrt(np.mean(wav**2, 0)) < 10**(SILENCE_DB / 20): continue
             values = np.round(wav * (32767 / max(1, np.abs(wav).max())))         # turned down as a whole
             out[clip.Index, :len(wav)], out[clip.Index, len(wav):] = values, 0
             good.append([int(clip.Index), zlib.crc32(out[clip.Index])])

@@ -63,7 +63,7 @@ def match_name(
 ) -> str:            # one of `names`
     "Find a known name."
     def plain(text): return str(text).strip().casefold()
-    found = [each for each in names if each == name] or [each for each in names if plain(each) == plain(name)]
+    found = [name] * (name in names) or [each for each in names if plain(each) == plain(name)]
     if len(found) == 1: return found[0]
     near = get_close_matches(plain(name), map(plain, names), 1)
     meant = [f'; did you mean {each!r}?' for each in names if plain(each) in near][:1]
@@ -92,19 +92,15 @@ def _machine():
     space = os.readlink('/proc/self/ns/pid') if os.path.lexists('/proc/self/ns/pid') else ''
     return hashlib.sha256(f'{platform.node()} {space}'.encode()).hexdigest()[:8]
 
-def _has_ended(pid):
-    "Is there no such process any more? Windows cannot be asked."
-    try: os.kill(pid, 0 if os.name == 'posix' else None)
-    except ProcessLookupError: return True
-    except (OSError, TypeError): return False
-    return False
-
 def _is_left(folder):
     "Has a killed process of this user left a folder (an `os.DirEntry`)?"
     found = _LEFT.fullmatch(folder.name)
     if not found or not folder.is_dir(follow_symlinks=False): return False
     if hasattr(os, 'getuid') and folder.stat(follow_symlinks=False).st_uid != os.getuid(): return False
-    if found[1] == _machine() and _has_ended(int(found[2])): return True
+    try:
+        if found[1] == _machine() and os.name == 'posix': os.kill(int(found[2]), 0)       # is it there?
+    except ProcessLookupError: return True
+    except OSError: pass
     return max(os.lstat(f).st_mtime for f in (folder, *Path(folder).rglob('*'))) < time.time() - _LEFT_SECS
 
 @cache
@@ -151,24 +147,20 @@ def output_path(
     endings: tuple | None = None,  # allowed endings, with dot; None: any
 ) -> Path:                    # the same path
     "Check that a result may be written, before any work; a `ValueError` says why not, and the remedy."
-    if str(path).endswith(('/', os.sep)): raise ValueError(f'{path}: is a folder; name a file in it with -o')
-    path = Path(path)
-    ending, folder = path.suffix.lower(), next(p for p in path.absolute().parents if os.path.lexists(p))
-    if any(len(os.fsencode(name)) > _MAX_NAME for name in path.parts):
-        raise ValueError(f'{path}: the name is too long; name another file with -o')
-    if any(_same_file(path, file) for file in inputs):
-        raise ValueError(f'{path}: is an input and is never replaced; name another file with -o')
-    if path.is_dir(): raise ValueError(f'{path}: is a folder; name a file in it with -o')
-    if not folder.is_dir(): raise ValueError(f'{path}: cannot be written, because {folder} is not a folder')
-    if endings and ending not in endings: raise ValueError(_wrong_ending(path, endings))
-    if path.is_symlink(): raise ValueError(f'{path}: is a link and is never replaced; name another file with -o')
-    if path.exists() and not path.is_file():
-        raise ValueError(f'{path}: is not a plain file and is never replaced')
-    if os.path.lexists(path) and not overwrite:
-        raise ValueError(f'{path}: exists already; use --overwrite to replace it, '
-                         'or name another file with -o')
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f'{path}: cannot be written, because {folder} is write-protected')
+    if str(path).endswith(('/', os.sep)) or os.path.isdir(path):
+        raise ValueError(f'{path}: is a folder; name a file in it with -o')
+    path, other = Path(path), 'name another file with -o'
+    folder, is_there = next(p for p in path.absolute().parents if os.path.lexists(p)), os.path.lexists(path)
+    if any(len(os.fsencode(name)) > _MAX_NAME for name in path.parts): why = f'the name is too long; {other}'
+    elif any(_same_file(path, file) for file in inputs): why = f'is an input and is never replaced; {other}'
+    elif not folder.is_dir(): why = f'cannot be written, because {folder} is not a folder'
+    elif endings and path.suffix.lower() not in endings: raise ValueError(_wrong_ending(path, endings))
+    elif path.is_symlink(): why = f'is a link and is never replaced; {other}'
+    elif is_there and not path.is_file(): why = 'is not a plain file and is never replaced'
+    elif is_there and not overwrite: why = f'exists already; use --overwrite to replace it, or {other}'
+    elif not os.access(folder, os.W_OK): why = f'cannot be written, because {folder} is write-protected'
+    else: why = ''
+    if why: raise ValueError(f'{path}: {why}')
     (_new.discard if overwrite else _new.add)(os.path.abspath(path))
     return path
 
@@ -188,7 +180,7 @@ def move_into_place(
     part: str | Path,   # finished file, in a `private_folder` beside the place
     path: str | Path,   # where it is to be
 ):
-    "Give a finished file its name; neither follow nor replace a link, nor what has appeared since `output_path`."
+    "Give a finished file its name, unless a link or another file has appeared there since `output_path`."
     for told in _watching: told(Path(path))
     if os.path.islink(path): raise ValueError(f'{path}: is a link and is never replaced')
     if (place := os.path.abspath(path)) in _new:
@@ -324,6 +316,6 @@ def open_cache(
         folder.mkdir(parents=True, exist_ok=True)
         private_folder(folder).cleanup()
     except OSError as e:
-        raise OSError(f'{folder}: cannot be written ({e.strerror}); name another folder with --cache, or in the '
-                      'variable XDG_CACHE_HOME') from None
+        raise OSError(f'{folder}: cannot be written ({e.strerror}); name another folder with --cache, '
+                      'or in the variable XDG_CACHE_HOME') from None
     return folder

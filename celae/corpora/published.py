@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 from ..data import GTZAN_LABELS
 from ..files import AudioError, atomic_write, log, open_cache, progress
-from ..audio import open_audio
+from ..audio import sound_format
 from ..files import content_hash, follow_no_link, private_folder
 
 # %% ../../nbs/corpora/published.ipynb #63452683
@@ -285,7 +285,7 @@ def _unreadable(folder, files):
     "Those that are not audio."
     bad = []
     for file in progress(files, 'checking'):
-        try: open_audio(folder/file).close()
+        try: sound_format(folder/file)
         except AudioError: bad.append(file)
     return bad
 
