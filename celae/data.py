@@ -71,21 +71,18 @@ def find_audio(
     folder, name = Path(folder), shown(folder)
     if not os.path.exists(folder): raise AudioError(f'{name}: no such folder')
     if not os.path.isdir(folder): return [folder]
-    if is_run(folder):
-        raise AudioError(f'{name}: is a run of celae, not music; name the folder with the music')
+    if is_run(folder): raise AudioError(f'{name}: is a run of celae; name the folder with the music')
     reasons = {f: _left_out(f, folder) for f in sorted(files_below(folder))}
     warn_left_out((f, reason) for f, reason in reasons.items() if reason)
     if found := [f for f, reason in reasons.items() if reason == '']: return found
-    if any(reasons.values()): raise AudioError(f'{name}: none of its audio files can be read, see the warnings')
-    raise AudioError(f'{name}: no audio in this folder; known endings are {" ".join(AUDIO_TYPES)}')
+    why = f'no audio in this folder; known endings are {" ".join(AUDIO_TYPES)}'
+    if any(reasons.values()): why = 'none of its audio files can be read (see the warnings)'
+    raise AudioError(f'{name}: {why}')
 
 # %% ../nbs/00_data.ipynb #14a472c3
-def _secs(path):
-    with open_audio(path) as f: return f.frames / f.samplerate
-
 def _clips_of(path, root):
     "Rows of the table for one file, without decoding it."
-    total = int(_secs(path) * SR + 1e-6)
+    with open_audio(path) as f: total = int(f.frames * SR / f.samplerate)
     inner = path.relative_to(root) if path != root else Path(path.name)
     n_clips = total // CLIP_SAMPLES + (total % CLIP_SAMPLES >= CLIP_SAMPLES / 2)
     if not n_clips: raise AudioError('shorter than half a clip (2.5 s); join short files to longer ones')
@@ -117,7 +114,7 @@ def check_splits(
     n_splits = clips.groupby(by)['split'].nunique()
     leaks = n_splits.index[n_splits > 1]
     if not len(leaks): return clips
-    raise ValueError(f'{len(leaks)} of {len(n_splits)} {by}s are in more than one split, such as {leaks[0]!r}')
+    raise ValueError(f'{len(leaks)} of {len(n_splits)} {by}s are in more than one split: {leaks[0]!r} ..')
 
 # %% ../nbs/00_data.ipynb #fa285ed2
 def _complete_splits(clips, by='track', seed=0):
@@ -221,7 +218,8 @@ _OWN = {'path', 'track', 'group', 'label', 'start', 'n_samples', 'split', 'row'}
 def _listed(path, clips, kind, needs=()):
     "Rows of a table whose track is among the clips, with its name there; a line says how many these are."
     table, needs = _read_by_hand(path), {*needs}
-    meant = {name: _match_tracks(table[name].fillna(''), clips) for name in {'track', 'path'} & {*table}}
+    by = [name for name in ('track', 'path') if name in table]
+    meant = {name: _match_tracks(table[name].fillna(''), clips) for name in by}
     if not meant or not needs <= {*table}:
         what, has = ' and '.join(['the column track or path', *needs]), shown(' | '.join(table))[:200]
         raise ValueError(f'{path}: must have {what}, with commas between; it has {has}')
@@ -313,7 +311,7 @@ def sound_hash(
 
 # %% ../nbs/00_data.ipynb #ed409a1f
 _HEADER = 128             # bytes of the header of a file of the cache
-_SILENT = zlib.crc32(bytes(2 * CLIP_SAMPLES))    # checksum of a clip that is left out: it is stored as silence
+_SILENT = zlib.crc32(bytes(2 * CLIP_SAMPLES))    # checksum of what is left out, which is stored as silence
 _CHECKED = 1 << 31        # bytes of decoded clips that are compared with their checksums
 
 def _cache_name(clips):
@@ -395,10 +393,10 @@ class _CachedClips:
 def _decode_all(tracks, files, workers):
     "Decode many tracks into files of the cache; why clips of each are left out, or an empty text."
     from joblib import Parallel, delayed
-    folder, n_bytes = open_cache(files[0].parent), 2 * CLIP_SAMPLES * sum(map(len, tracks))
-    if n_bytes > (free := shutil.disk_usage(folder).free):
-        raise OSError(f'{folder}: {n_bytes / 1e9:.2f} GB are needed for the decoded clips and {free / 1e9:.2f} '
-                      'are free; name another folder with --cache, or take fewer with --max-clips')
+    folder, needed = open_cache(files[0].parent), 2e-9 * CLIP_SAMPLES * sum(map(len, tracks))
+    if needed > (free := shutil.disk_usage(folder).free / 1e9):
+        raise OSError(f'{folder}: {needed:.2f} GB are needed for the decoded clips and {free:.2f} are free; '
+                      'name another folder with --cache, or take fewer with --max-clips')
     work = Parallel(workers or -1, prefer='threads', return_as='generator')
     return list(progress(work(map(delayed(_decode_track), tracks, files)), 'decoding', len(files)))
 
