@@ -8,8 +8,9 @@ __all__ = ['CLIP_SAMPLES', 'SILENCE_DB', 'GTZAN_LABELS', 'leads_out', 'files_bel
            'Clips', 'load_clips', 'join_clips', 'ClipDataset']
 
 # %% ../nbs/00_data.ipynb #899da18c
-import hashlib, json, logging, os, posixpath, re, shutil, unicodedata, zlib
+import hashlib, json, logging, os, posixpath, re, shutil, time, unicodedata, zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
@@ -310,7 +311,6 @@ def sound_hash(
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 # %% ../nbs/00_data.ipynb #ed409a1f
-_HEADER = 128             # bytes of the header of a file of the cache
 _SILENT = zlib.crc32(bytes(2 * CLIP_SAMPLES))    # checksum of what is left out, which is stored as silence
 _CHECKED = 1 << 31        # bytes of decoded clips that are compared with their checksums
 
@@ -378,17 +378,20 @@ def _sound_rows(file, n_clips, some):
     rows, sums = rows.reshape(n_clips, -1), sums.view('<u4')
     return sums != _SILENT if all(zlib.crc32(rows[i]) == sums[i] for i in some) else None
 
+@lru_cache(256)
+def _stored(file, since): return np.asarray(np.load(file, mmap_mode='r'))     # a later file is opened again
+
 class _CachedClips:
     "Decoded clips in files of the cache: `wavs[row]` is read when it is asked for."
     def __init__(self, files, n_clips):
-        self.files, self.ends = files, np.cumsum(n_clips)
+        self.files, self.ends, self.since = files, np.cumsum(n_clips), time.time_ns()
         self.shape = int(self.ends[-1]), CLIP_SAMPLES
         self.filename, self.nbytes = files[0].parent, 2 * int(np.prod(self.shape))
 
     def __getitem__(self, row):
         i = np.searchsorted(self.ends, row, 'right')
-        place = int(row - (self.ends[i - 1] if i else 0))
-        return np.fromfile(self.files[i], np.int16, CLIP_SAMPLES, offset=_HEADER + 2 * CLIP_SAMPLES * place)
+        start = CLIP_SAMPLES * int(row - (self.ends[i - 1] if i else 0))
+        return _stored(self.files[i], self.since)[start:start + CLIP_SAMPLES]
 
 def _decode_all(tracks, files, workers):
     "Decode many tracks into files of the cache; why clips of each are left out, or an empty text."
@@ -447,8 +450,8 @@ class Clips:
     def tensor(self) -> torch.Tensor:   # (b, 1, n_samples) in [-1, 1]
         "All of the clips as one batch."
         wavs = np.empty((len(self), 1, self.wavs.shape[1]), np.float32)
-        for wav, row in zip(wavs, self.table.row): wav[:] = self.wavs[row]
-        return torch.from_numpy(wavs / np.float32(32767))
+        for wav, row in zip(wavs, self.table.row): np.divide(self.wavs[row], np.float32(32767), wav[0])
+        return torch.from_numpy(wavs)
 
     def batches(self,
         bs: int = 32,     # clips in a batch
