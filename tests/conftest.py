@@ -13,6 +13,8 @@ SR = 22_050
 
 def pytest_addoption(parser):
     parser.addoption('--slow', action='store_true', help='also run tests marked slow')
+    parser.addoption('--hostile', action='store_true', help='run all cases of hostile input, for the study (an hour)')
+    parser.addoption('--only', default='', help='cases of hostile input whose COMMAND:CLASS:KIND fits this expression')
 
 
 def pytest_collection_modifyitems(config, items):
