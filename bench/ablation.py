@@ -25,7 +25,8 @@ class Changed(MusicAutoencoder):
     def change_residual(self, tones, spec, noise): return spec, noise
     def encode_z(self, wav, roll=None): return self.change_z(super().encode_z(wav, roll))
     def decode_roll(self, z): return self.change_roll(*super().decode_roll(z))
-    def add_residual(self, z, tones, detail, size): return self.change_residual(tones, *super().add_residual(z, tones, detail, size))
+    def add_residual(self, z, tones, detail,
+                     size): return self.change_residual(tones, *super().add_residual(z, tones, detail, size))
 
 
 class NoSpectrum(Changed):
@@ -61,8 +62,9 @@ class Uncoded(Changed):
     def change_roll(self, amplitude, offset): return self.found
 
 
-VARIANTS = {'all parts': Changed, 'sinusoids not coded': Uncoded, 'no noise': NoNoise, 'no offsets': NoOffsets, 'no residual': NoResidual,
-            'no channels of the spectrum': NoSpectrum, 'no channels of the sinusoids': NoSinusoids}
+VARIANTS = {'all parts': Changed, 'sinusoids not coded': Uncoded, 'no noise': NoNoise,
+            'no offsets': NoOffsets, 'no residual': NoResidual, 'no channels of the spectrum': NoSpectrum,
+            'no channels of the sinusoids': NoSinusoids}
 
 
 def variant(model, kind):
@@ -73,21 +75,27 @@ def variant(model, kind):
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path)
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--test', nargs='+', default=['arcade', 'orchestral'], help='albums that nothing learns from')
-    parser.add_argument('--most', type=int, default=2000, help='clips of the albums that test clips are drawn from')
+    parser.add_argument('--test', nargs='+', default=['arcade', 'orchestral'],
+                        help='albums that nothing learns from')
+    parser.add_argument('--most', type=int, default=2000,
+                        help='clips of the albums that test clips are drawn from')
     parser.add_argument('--clips', type=int, default=16, help='test clips of each album')
     args = parser.parse_args()
     torch.set_num_threads(1)
-    clips = in_memory(split_by_album(load_clips(clip_table(args.folder, args.most, seed=0), args.cache), args.test, 48, 0).split('test'))
-    test, model, rows = clips[clips.table.groupby('label').sample(args.clips, random_state=0).index], load_model(), []
+    clips = in_memory(split_by_album(load_clips(clip_table(args.folder, args.most, seed=0), args.cache),
+                                     args.test, 48, 0).split('test'))
+    test, model, rows = clips[clips.table.groupby('label').sample(args.clips,
+                                                            random_state=0).index], load_model(), []
     for name, kind in progress(VARIANTS.items(), 'leaving out'):
         codec = variant(model, kind)
         scores = evaluate(codec, test, bs=8, title='', metrics=list(PERCEPTUAL))
         row = dict(part=name, **movement(codec, test))
         for metric in PERCEPTUAL: row |= with_interval(scores, metric)
         rows.append(row)
-        print({key: round(value, 3) for key, value in row.items() if key in (*PERCEPTUAL, 'movement')} | dict(part=name), flush=True)
+        print({key: round(value, 3) for key, value in row.items() if key in (*PERCEPTUAL, 'movement')}
+              | dict(part=name), flush=True)
     write('ablation', test=args.test, n_clips=len(test), n_tracks=test.tracks.nunique(), table=rows)

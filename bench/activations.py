@@ -31,7 +31,9 @@ for seed in range(args.seeds):
         history = fit_codec(model, clips, config, tempfile.mkdtemp(), title=f'{name}, seed {seed}')
         test = evaluate(model, clips.split('test'))
         histories += history.assign(model=name, seed=seed).to_dict('records')
-        scores.append(dict(model=name, seed=seed, n_test=len(test), mse=test.mse.mean(), snr=test.snr.mean(), stft=test.stft.mean(),
-                           valid_loss=history.valid_loss.min(), train_loss=history.train_loss.iloc[-1]))
+        scores.append(dict(model=name, seed=seed, n_test=len(test), mse=test.mse.mean(), snr=test.snr.mean(),
+                           stft=test.stft.mean(), valid_loss=history.valid_loss.min(),
+                           train_loss=history.train_loss.iloc[-1]))
         print(scores[-1], flush=True)
-write('activations', folder='8 albums of freely licensed music', clips=args.clips, steps=args.steps, lr=args.lr, scores=scores, history=histories)
+write('activations', folder='8 albums of freely licensed music', clips=args.clips, steps=args.steps,
+      lr=args.lr, scores=scores, history=histories)

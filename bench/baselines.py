@@ -29,11 +29,14 @@ class StrongestBins(Codec):
         coefs = mdct(wav, self.hop).mT                                                            # (b, n, k)
         n, period = coefs.shape[1], self.period or coefs.shape[1]
         blocks = rearrange(F.pad(coefs, (0, 0, 0, -n % period)), 'b (m s) k -> b m s k', s=period)
-        bins = blocks.square().sum(2).topk(self.n_bins, 2).indices.sort(2).values                 # (b, m, d), low to high
+        bins = blocks.square().sum(2).topk(self.n_bins,
+                                           2).indices.sort(2).values                 # (b, m, d), low to high
         kept = blocks.gather(3, repeat(bins, 'b m d -> b m s d', s=period))
         frames = torch.arange(blocks.shape[1] * period).unflatten(0, (-1, period))[..., None]     # (m, s, 1)
-        values, index = kept.flatten(1), (frames * self.hop + bins[:, :, None]).flatten(1)        # past the last frame only zeros
-        detail = SparseSpectrum(values.sign() * values.abs().sqrt(), index.clamp(max=n * self.hop - 1), self.hop, n)
+        values, index = kept.flatten(1), (frames * self.hop + bins[:, :,
+                                                            None]).flatten(1)        # past the last frame only zeros
+        detail = SparseSpectrum(values.sign() * values.abs().sqrt(), index.clamp(max=n * self.hop - 1),
+                                self.hop, n)
         return Latent(wav[..., :0], detail=detail)
 
     def decode(self, latent, n_samples): return imdct(latent.detail.to_dense(), n_samples)
@@ -54,7 +57,8 @@ class LargestCoefficients(Codec):
         n_kept = min(flat.shape[1], max(1, round(self.values_per_clip / 2 * wav.shape[-1] / CLIP_SAMPLES)))
         index = flat.abs().topk(n_kept, 1).indices.sort(1).values
         values = flat.gather(1, index)
-        return Latent(wav[..., :0], detail=SparseSpectrum(values.sign() * values.abs().sqrt(), index, self.hop, coefs.shape[2]))
+        return Latent(wav[..., :0], detail=SparseSpectrum(values.sign() * values.abs().sqrt(), index,
+                                                          self.hop, coefs.shape[2]))
 
     def decode(self, latent, n_samples): return imdct(latent.detail.to_dense(), n_samples)
 

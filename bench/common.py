@@ -15,9 +15,12 @@ RESULTS = Path(__file__).parent/'results'
 
 def machine():
     "Processor, threads and versions: a figure without them means little."
-    cpu = next((line.split(':')[1].strip() for line in open('/proc/cpuinfo') if line.startswith('model name')), platform.processor())
-    return dict(cpu=cpu, threads=torch.get_num_threads(), cuda=torch.cuda.is_available(), python=platform.python_version(),
-                **{name: version(name) for name in ('torch', 'lightning', 'numpy', 'scikit-learn', 'librosa')})
+    cpu = next((line.split(':')[1].strip() for line in open('/proc/cpuinfo')
+                if line.startswith('model name')), platform.processor())
+    return dict(cpu=cpu, threads=torch.get_num_threads(), cuda=torch.cuda.is_available(),
+                python=platform.python_version(),
+                **{name: version(name) for name in ('torch', 'lightning', 'numpy', 'scikit-learn',
+                                                    'librosa')})
 
 
 def write(name, **results):
@@ -25,7 +28,8 @@ def write(name, **results):
     out = RESULTS/f'{name}.json'
     RESULTS.mkdir(exist_ok=True)
     command = f'python bench/{Path(sys.argv[0]).name} ' + ' '.join(sys.argv[1:])
-    out.write_text(json.dumps(dict(command=command.strip(), machine=machine(), **results), indent=1, default=float) + '\n')
+    out.write_text(json.dumps(dict(command=command.strip(), machine=machine(), **results), indent=1,
+                              default=float) + '\n')
     print(out)
 
 

@@ -34,28 +34,33 @@ def wishes(prior, n, seed):
     def one(i):
         tempos = prior.examples[i % len(prior.labels), :, 0]
         low, high = np.quantile(tempos[tempos > 0], [.1, .9])
-        return dict(label=prior.labels[i % len(prior.labels)], tempo=float(rng.uniform(low, high)), key=str(rng.choice(KEY_NAMES)))
+        return dict(label=prior.labels[i % len(prior.labels)], tempo=float(rng.uniform(low, high)),
+                    key=str(rng.choice(KEY_NAMES)))
     return [one(i) for i in range(n)]
 
 
 def found(wav):
     "Tempo, beats and key of a sound."
     beats = find_beats(wav)
-    return dict(key=estimate_key(wav), tempo=beats.tempo_bpm if beats else np.nan, times=beats.time if beats else np.zeros(0))
+    return dict(key=estimate_key(wav), tempo=beats.tempo_bpm if beats else np.nan, times=beats.time if beats
+                else np.zeros(0))
 
 
 def compare(wish, heard):
     "Is it as was asked?"
     ratio, times = heard['tempo'] / wish['tempo'], steady_beats(wish['tempo'], SECS).time
     times, tonic = times[(times >= 0) & (times < SECS)], wish['key'].split()[0]
-    return dict(tempo=float(abs(ratio - 1) < TOLERANCE), tempo_or_octave=float(any(abs(ratio / k - 1) < TOLERANCE for k in (.5, 1, 2))),
-                beats=mir_eval.beat.f_measure(times, heard['times']), key=float(heard['key'] == wish['key']), tonic=float(heard['key'].split()[0] == tonic))
+    return dict(tempo=float(abs(ratio - 1) < TOLERANCE),
+                tempo_or_octave=float(any(abs(ratio / k - 1) < TOLERANCE for k in (.5, 1, 2))),
+                beats=mir_eval.beat.f_measure(times, heard['times']), key=float(heard['key'] == wish['key']),
+                tonic=float(heard['key'].split()[0] == tonic))
 
 
 def written(wish, seed):
     "A built-in track as it was asked for."
     key, mode = wish['key'].split()
-    return render_track(wish['label'], 500_000 + seed, SECS, tempo_bpm=wish['tempo'], key=key, mode=mode, metre='4/4')[0]
+    return render_track(wish['label'], 500_000 + seed, SECS, tempo_bpm=wish['tempo'], key=key, mode=mode,
+                        metre='4/4')[0]
 
 
 def through(model, wav):
@@ -66,13 +71,16 @@ def through(model, wav):
 def pieces(prior, model, wanted, seed, *asked, guidance=None):
     "New music of each label that is wanted, of which some of the rest is asked."
     for i, wish in enumerate(wanted):
-        yield generate(prior, model, wish['label'], SECS, seed + i, **{name: wish[name] for name in asked}, guidance=guidance)
+        yield generate(prior, model, wish['label'], SECS, seed + i, **{name: wish[name] for name in asked},
+                       guidance=guidance)
 
 
 def scores_of(wanted, sounds, title):
     "What of each wish was heard, and means with intervals."
-    table = pd.DataFrame([compare(wish, found(wav)) for wish, wav in progress(zip(wanted, sounds), title, len(wanted))])
-    return {name + end: value for name in table for end, value in zip(('', '_low', '_high'), (table[name].mean(), *bootstrap_interval(table[name], table.index)))}
+    table = pd.DataFrame([compare(wish, found(wav)) for wish,
+                          wav in progress(zip(wanted, sounds), title, len(wanted))])
+    return {name + end: value for name in table for end, value in zip(('', '_low', '_high'),
+                                                            (table[name].mean(), *bootstrap_interval(table[name], table.index)))}
 
 
 @torch.no_grad()
@@ -81,7 +89,8 @@ def study(name, n, seed):
     prior, model = load_prior(name), load_model('musical')
     wanted = wishes(prior, n, seed)
     asked = {'tempo and key': ('tempo', 'key'), 'tempo': ('tempo',), 'key': ('key',), 'neither': ()}
-    rows = {f'generated, {words} asked': pieces(prior, model, wanted, seed, *names) for words, names in asked.items()}
+    rows = {f'generated, {words} asked': pieces(prior, model, wanted, seed, *names) for words,
+            names in asked.items()}
     if name == 'prior-builtin':
         tracks = [written(wish, i) for i, wish in enumerate(wanted)]
         rows = {'written': tracks, 'written, decoded': (through(model, wav) for wav in tracks)} | rows
@@ -97,11 +106,13 @@ def tune(name, n):
         start = time.time()
         sounds = list(pieces(prior, model, wanted, 10_000, 'tempo', 'key', guidance=guidance))
         secs, scores = time.time() - start, scores_of(wanted, sounds, name)
-        print(name, guidance, {key: round(scores[key], 2) for key in ('tempo', 'tempo_or_octave', 'beats', 'key', 'tonic')}, f'{n * SECS / secs:.0f} x real time', flush=True)
+        print(name, guidance, {key: round(scores[key], 2) for key in ('tempo', 'tempo_or_octave', 'beats',
+                                                            'key', 'tonic')}, f'{n * SECS / secs:.0f} x real time', flush=True)
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--n', type=int, default=96, help='pieces of each row')
     parser.add_argument('--priors', nargs='+', default=list(PRIORS), help='folders, or those that ship')
     parser.add_argument('--tune', action='store_true')
@@ -109,4 +120,5 @@ if __name__ == '__main__':
     torch.set_num_threads(1)
     if args.tune:
         for name in args.priors: tune(name, args.n)
-    else: write('control', secs=SECS, n=args.n, guidance=GUIDANCE, rate=SR, priors={name: study(name, args.n, 0) for name in args.priors})
+    else: write('control', secs=SECS, n=args.n, guidance=GUIDANCE, rate=SR,
+                priors={name: study(name, args.n, 0) for name in args.priors})

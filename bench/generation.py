@@ -92,7 +92,8 @@ def averages(latent, n, seed):
 
 def sample(prior, wanted, n_frames):
     "A clip of each label wanted, by seeds 0, 1, .. for each batch of 50."
-    return stack([prior.sample(list(wanted[i:i + 50]), n_frames=n_frames, seed=i) for i in progress(range(0, len(wanted), 50), 'generating')])
+    return stack([prior.sample(list(wanted[i:i + 50]), n_frames=n_frames, seed=i)
+                  for i in progress(range(0, len(wanted), 50), 'generating')])
 
 
 def begin(silu):
@@ -127,7 +128,8 @@ def measure_speed_anew():
     "Replace nothing but the speed in the results."
     file = RESULTS/'generation.json'
     found = json.loads(file.read_text())
-    for name, each in found['music'].items(): each['x_real_time'] = speed(load_prior(f'prior-{name}'), load_model('musical'))
+    for name, each in found['music'].items(): each['x_real_time'] = speed(load_prior(f'prior-{name}'),
+                                                            load_model('musical'))
     file.write_text(json.dumps(found, indent=1) + '\n')
 
 
@@ -138,21 +140,26 @@ def collect(name, args):
     clips, known, others = music_of(name, args.folder, args.cache, args.n)
     model, prior, silu = load_model('musical'), load_prior(f'prior-{name}'), silu_2024(clips, 11_025, 300, out/'silu')
     wanted, some = others.labels.to_numpy(), known[known.table.groupby('label').head(100).index]
-    latent, flat = cache(lambda: encode_clips(model, known)), cache(lambda: encode_clips(silu, some))    # only where a row is made
+    latent, flat = cache(lambda: encode_clips(model,
+                                              known)), cache(lambda: encode_clips(silu, some))    # only where a row is made
     rates = speed(prior, model)
     print(name, len(known), 'known clips; x real time', rates, flush=True)
     n = model.n_frames(CLIP_SAMPLES)
     def long():                                                      # the first piece of each is left out
         made = sample(prior, wanted[::LONG], (LONG + 1) * n)
         return stack([Latent(made.z[..., i * n:(i + 1) * n], made.level) for i in range(1, LONG + 1)])
-    rows = {'known': lambda: known, 'real, held out': lambda: others, 'the same, decoded': lambda: encode_clips(model, others),
+    rows = {'known': lambda: known, 'real, held out': lambda: others,
+            'the same, decoded': lambda: encode_clips(model, others),
             'generated': lambda: sample(prior, wanted, n), 'generated, cut from half a minute': long,
-            'random latents': lambda: by_label(latent(), known.labels, wanted, lambda of, n, seed: random_latent(of, n, seed=seed)),
-            'Gaussian of whole clips': lambda: by_label(latent(), known.labels, wanted, lambda of, n, seed: Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).level)),
+            'random latents': lambda: by_label(latent(), known.labels, wanted, lambda of, n,
+                                               seed: random_latent(of, n, seed=seed)),
+                                               'Gaussian of whole clips': lambda: by_label(latent(), known.labels, wanted, lambda of, n, seed: Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).level)),
             'averages of 3 clips': lambda: by_label(latent(), known.labels, wanted, averages),
-            '2024 model, random': lambda: by_label(flat(), some.labels, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))}
+            '2024 model, random': lambda: by_label(flat(), some.labels, wanted, lambda of, n,
+                                                   seed: random_latent(of, n, seed=seed))}
     jobs, tables = [], {}
-    with ProcessPoolExecutor(args.workers, get_context('spawn'), initializer=begin, initargs=(out/'silu',)) as pool:
+    with ProcessPoolExecutor(args.workers, get_context('spawn'), initializer=begin,
+                             initargs=(out/'silu',)) as pool:
         for row, make in rows.items():
             what, n_all = None, len(known) if row == 'known' else args.n
             for kind in KINDS:
@@ -164,26 +171,34 @@ def collect(name, args):
                 for path, mine in zip(paths, np.split(chosen, range(CHUNK, n_clips, CHUNK))):
                     if path.exists(): continue
                     if what is None: what = make()
-                    clips = what[mine].tensor() if isinstance(what, Clips) else ('silu' if '2024' in row else 'musical', rows_of(what, mine))
+                    clips = what[mine].tensor() if isinstance(what,
+                                                            Clips) else ('silu' if '2024' in row
+                                                            else 'musical', rows_of(what, mine))
                     jobs.append(pool.submit(describe, path, kind, clips))
         for job in progress(jobs, f'describing {name}', len(jobs)): job.result()
-    result = dict(n_known=len(known), n_clips=args.n, n_notes=min(NOTES, args.n), n_tracks=others.tracks.nunique(), x_real_time=rates)
+    result = dict(n_known=len(known), n_clips=args.n, n_notes=min(NOTES, args.n),
+                  n_tracks=others.tracks.nunique(), x_real_time=rates)
     for kind in KINDS:
-        vectors = {row: pd.concat([pd.read_parquet(path) for path in tables[row, kind][1]], ignore_index=True) for row in rows}
-        drawn = tables['generated', kind][0]                            # the same for each row but the known one
+        vectors = {row: pd.concat([pd.read_parquet(path) for path in tables[row, kind][1]], ignore_index=True)
+                   for row in rows}
+        drawn = tables['generated',
+                       kind][0]                            # the same for each row but the known one
         real = ReferenceSet(vectors.pop('known'), known.labels.to_numpy()[tables['known', kind][0]])
         nearest = real.distances(vectors['real, held out']).argmin(1)
         vectors['copies of known clips'] = real.vectors.iloc[nearest].reset_index(drop=True)
         from_half = np.arange(len(wanted)) % len(wanted[::LONG])
         groups = {'generated, cut from half a minute': from_half} | dict.fromkeys(('real, held out', 'the same, decoded', 'copies of known clips'), others.tracks.to_numpy())
         labels = {'generated, cut from half a minute': wanted[::LONG][from_half]}
-        result[kind] = evaluate_sets({row: (x, labels.get(row, wanted)[drawn], groups.get(row, np.arange(len(wanted)))[drawn]) for row, x in vectors.items()}, real).to_dict('records')
+        result[kind] = evaluate_sets({row: (x, labels.get(row, wanted)[drawn],
+                                            groups.get(row, np.arange(len(wanted)))[drawn]) for row,
+                                            x in vectors.items()}, real).to_dict('records')
         print(pd.DataFrame(result[kind]).filter(regex='^(?!.*_(low|high))').round(3).to_string(), flush=True)
     return result
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path)
     parser.add_argument('--out', type=Path, default=Path('runs/generation'))
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
@@ -194,5 +209,6 @@ if __name__ == '__main__':
     args = parser.parse_args()
     if args.speed: measure_speed_anew()
     else:
-        results = {name: collect(name, args) for name in ((args.only,) if args.only else ('builtin', 'albums'))}
+        results = {name: collect(name, args)
+                   for name in ((args.only,) if args.only else ('builtin', 'albums'))}
         if not args.only: write('generation', rate=SR, music=results)

@@ -46,7 +46,8 @@ def network():
     gain = next(onnx.numpy_helper.to_array(each) for each in model.graph.initializer if each.name == GAIN)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=['CPUExecutionProvider']), gain.argsort()[::-1][:N_ALIVE]
+    return onnxruntime.InferenceSession(model.SerializeToString(), options,
+                                        providers=['CPUExecutionProvider']), gain.argsort()[::-1][:N_ALIVE]
 
 
 def embed(wavs):
@@ -54,7 +55,9 @@ def embed(wavs):
     import soxr
     from vibenet.core import extract_mel
     session, alive = network()
-    def one(wav): return session.run([NODE], {'x': extract_mel(soxr.resample(as_numpy(wav), SR, RATE), RATE)[None]})[0][0, alive]
+    def one(wav): return session.run([NODE],
+                                     {'x': extract_mel(soxr.resample(as_numpy(wav), SR, RATE),
+                                                       RATE)[None]})[0][0, alive]
     rows = np.stack([one(wav) for wav in progress(list(wavs), 'embedding clips')])
     return pd.DataFrame(np.log1p(np.maximum(rows + REST, 0)), columns=[f'{NODE} {i}' for i in alive])
 
@@ -81,7 +84,8 @@ def with_noise(wav, db, seed=0):
 def decoded(codec, latent):
     "Clips of latents, one by one."
     from generation import rows_of
-    return torch.cat([codec.decode(rows_of(latent, [i]), CLIP_SAMPLES) for i in progress(range(len(latent.z)), 'decoding')])
+    return torch.cat([codec.decode(rows_of(latent, [i]), CLIP_SAMPLES)
+                      for i in progress(range(len(latent.z)), 'decoding')])
 
 
 @torch.no_grad()
@@ -95,10 +99,12 @@ def sets_of(known, others):
     musical = model.with_size('musical')
     latent = encode_clips(musical, known)
     def drawn(draw): return lambda: decoded(musical, by_label(latent, known.labels, wanted, draw))
-    codecs = {name: model.with_size(name) for name in ('double', 'base', 'half', 'quarter', 'musical', 'compact')} | {'noise vocoder': NoiseVocoder()}
+    codecs = {name: model.with_size(name) for name in ('double', 'base', 'half', 'quarter', 'musical',
+                                                       'compact')} | {'noise vocoder': NoiseVocoder()}
     sets = {'real, held out': (None, others.tensor)}
     sets |= {f'noise at {db} dB': (None, lambda db=db: with_noise(others.tensor(), db)) for db in NOISE_DB}
-    sets |= {name: (codec.values_per_clip, lambda codec=codec: coded(codec, others)) for name, codec in codecs.items()}
+    sets |= {name: (codec.values_per_clip, lambda codec=codec: coded(codec, others)) for name,
+             codec in codecs.items()}
     return sets | {'generated': (None, lambda: decoded(musical, sample(prior, wanted, latent.z.shape[2]))),
                    'averages of 3 clips': (None, drawn(averages)),
                    'random latents': (None, drawn(lambda of, n, seed: random_latent(of, n, seed=seed)))}
@@ -124,7 +130,8 @@ def single_albums(vectors, labels):
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path)
     parser.add_argument('--out', type=Path, default=Path('runs/judges'))
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
@@ -135,13 +142,20 @@ if __name__ == '__main__':
     known, others = music_of(args.folder, args.cache, args.n, args.n)
     sets = sets_of(known, others)
     reference = vectors_of('known', known.tensor, args.out)
-    vectors = {name: vectors_of(name, make, args.out) for name, (_, make) in progress(sets.items(), 'making sets')}
+    vectors = {name: vectors_of(name, make, args.out) for name,
+               (_, make) in progress(sets.items(), 'making sets')}
     table, albums, itself = [], {}, {}
     for kind in KINDS:
         real = ReferenceSet(reference[kind], known.labels)
-        groups = dict.fromkeys(DRAWN, np.arange(len(others)))          # nothing of a set that is drawn has a track
-        scores = evaluate_sets({name: (each[kind], others.labels.to_numpy(), groups.get(name, others.tracks.to_numpy())) for name, each in vectors.items()}, real)
-        table += scores.assign(by=kind, values_per_clip=[size for size, _ in sets.values()]).to_dict('records')
-        albums[kind], itself[kind] = single_albums(reference[kind], known.labels.to_numpy()), frechet_distance(real.points, real.points)
+        groups = dict.fromkeys(DRAWN,
+                               np.arange(len(others)))          # nothing of a set that is drawn has a track
+        scores = evaluate_sets({name: (each[kind], others.labels.to_numpy(),
+                                       groups.get(name, others.tracks.to_numpy())) for name,
+                                       each in vectors.items()}, real)
+        table += scores.assign(by=kind, values_per_clip=[size for size,
+                                                         _ in sets.values()]).to_dict('records')
+        albums[kind], itself[kind] = single_albums(reference[kind],
+                                                   known.labels.to_numpy()), frechet_distance(real.points, real.points)
         print(scores.filter(regex='^(?!.*_(low|high))').round(2).to_string(), flush=True)
-    write('judges', n_clips=len(others), n_known=len(known), n_tracks=others.tracks.nunique(), n_numbers=N_ALIVE, itself=itself, albums=albums, table=table)
+    write('judges', n_clips=len(others), n_known=len(known), n_tracks=others.tracks.nunique(),
+          n_numbers=N_ALIVE, itself=itself, albums=albums, table=table)

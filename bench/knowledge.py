@@ -24,7 +24,8 @@ from celae.corpora.builtin import builtin_music
 from celae.probing import LINEAR, NEAREST, dci, invariance, layer_vectors, probe_factor
 from celae.references import imdct
 
-FACTORS = ('label', 'key', 'mode', 'tempo_bpm', 'bass', 'chords', 'melody', 'drums', 'brightness_db', 'loudness_db')
+FACTORS = ('label', 'key', 'mode', 'tempo_bpm', 'bass', 'chords', 'melody', 'drums', 'brightness_db',
+           'loudness_db')
 POOLING = 'mean+std+modulation'
 
 
@@ -39,11 +40,13 @@ def detail_chroma(model, clips):
     "Mean and standard deviation of the chroma of the detail that a size sends beside z."
     def tones(x): return imdct(model.encode(x).detail.to_dense(), CLIP_SAMPLES)[0, 0].numpy()
     title = f'detail of {model.size.detail} values'
-    return clip_vectors(np.stack([librosa.feature.chroma_stft(y=tones(x), sr=SR, tuning=0.) for x in clips.batches(1, title)]))
+    return clip_vectors(np.stack([librosa.feature.chroma_stft(y=tones(x), sr=SR, tuning=0.)
+                                  for x in clips.batches(1, title)]))
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--tracks', type=int, default=125, help='of each style')
     parser.add_argument('--silu', type=Path, help='folder of a trained model of 2024')
     args = parser.parse_args()
@@ -53,15 +56,21 @@ if __name__ == '__main__':
     z, untrained_z = [encode_clips(each, clips).z for each in (model, untrained(model))]
     vectors = {f'z, {dim} channels': clip_vectors(z[:, :dim], POOLING) for dim in (64, 32, 16, 8)}
     with torch.no_grad(): vectors['what the heads read in z'] = clip_vectors(model.read(z), POOLING)
-    vectors |= {f'z and detail, {name}': np.hstack([clip_vectors(z[:, model.with_size(name).kept], POOLING), detail_chroma(model.with_size(name), clips)])
+    vectors |= {f'z and detail, {name}': np.hstack([clip_vectors(z[:, model.with_size(name).kept], POOLING),
+                                                    detail_chroma(model.with_size(name), clips)])
                 for name in ('double', 'base', 'half', 'quarter')}
     vectors |= {f'layer {name}': x for name, x in layer_vectors(model, clips, POOLING).items() if name != 'z'}
-    vectors |= {'untrained, 64 channels': clip_vectors(untrained_z, POOLING), 'MFCC + chroma': mfcc_vectors(clips), 'mel bands': mel_vectors(clips),
-                'resampled to 11025, autocorrelation': clip_vectors(encode_clips(Resampling(11_025), clips).z, 'corr')}
+    vectors |= {'untrained, 64 channels': clip_vectors(untrained_z, POOLING),
+                'MFCC + chroma': mfcc_vectors(clips), 'mel bands': mel_vectors(clips),
+                'resampled to 11025, autocorrelation': clip_vectors(encode_clips(Resampling(11_025), clips).z,
+                                                            'corr')}
     if args.silu: vectors['SiLU 11025 of 2024, flattened'] = clip_vectors(encode_clips(load_model(args.silu), clips).z, 'flatten')
-    rows = [dict(vectors=name, factor=factor, by=how, **probe_factor(x, clips.table[factor], clips.tracks, by))
-            for name, x in progress(vectors.items(), 'probing') for factor in FACTORS for how, by in dict(linear=LINEAR, nearest=NEAREST).items()]
-    tangles = [dict(vectors=name, **dci(PCA(20, random_state=0).fit_transform(x), clips.table[list(FACTORS)], clips.tracks)) for name, x in progress(vectors.items(), 'DCI')
+    rows = [dict(vectors=name, factor=factor, by=how, **probe_factor(x, clips.table[factor], clips.tracks,
+                                                            by))
+            for name, x in progress(vectors.items(), 'probing') for factor in FACTORS for how,
+            by in dict(linear=LINEAR, nearest=NEAREST).items()]
+    tangles = [dict(vectors=name, **dci(PCA(20, random_state=0).fit_transform(x), clips.table[list(FACTORS)],
+                                        clips.tracks)) for name, x in progress(vectors.items(), 'DCI')
                if not name.startswith('layer')]
     few = clips[clips.table.groupby('label').head(4).index].tensor()
     def pooled(dim): return lambda wav: clip_vectors(model.encode(wav).z.detach()[:, :dim], POOLING)

@@ -39,11 +39,13 @@ def known_clips(music, cache):
 
 def encoded(clips, out):
     "Latents of windows of clips, and their beats and keys."
-    return made_once(out/f'windows-{len(clips)}.pkl', lambda: (encode_clips(load_model('musical'), clips, bs=8), describe_clips(clips)))
+    return made_once(out/f'windows-{len(clips)}.pkl',
+                     lambda: (encode_clips(load_model('musical'), clips, bs=8), describe_clips(clips)))
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path, nargs='?')
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
@@ -57,9 +59,12 @@ if __name__ == '__main__':
     clips = join_clips(known_clips(args.folder or built_in(args.cache), args.cache), WINDOW)
     (latent, described), start = encoded(clips, args.out), time.time()
     before = json.loads((args.start/'prior.json').read_text()) if args.start else dict(steps=0, minutes=0)
-    how = dict(described=described, start=args.start and load_prior(args.start), n_transposed=args.transposed, resume=args.resume)
+    how = dict(described=described, start=args.start and load_prior(args.start), n_transposed=args.transposed,
+               resume=args.resume)
     _, history = fit_prior(latent, clips, args.out, load_model('musical'), args.steps, BATCH, args.lr, **how)
     print(history.iloc[::10])
-    facts = dict(minutes=before['minutes'] + (time.time() - start) / 60, threads=torch.get_num_threads(), seed=0, tracks=clips.table.track.nunique(), steps=before['steps'] + int(history.step.max()),
-                 n_transposed=args.transposed, windows=clips.table.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
+    facts = dict(minutes=before['minutes'] + (time.time() - start) / 60, threads=torch.get_num_threads(),
+                 seed=0, tracks=clips.table.track.nunique(), steps=before['steps'] + int(history.step.max()),
+                 n_transposed=args.transposed, windows=clips.table.split.value_counts().to_dict(),
+                 valid_loss=history.valid_loss.min())
     (args.out/'prior.json').write_text(json.dumps(facts, default=float))

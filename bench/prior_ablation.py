@@ -48,15 +48,19 @@ class Linked(VelocityNetwork):
 
     def keep(self, block, args, h): self.passed.append(h)
 
-    def join(self, i): return lambda block, args: (self.joins[i](torch.cat([args[0], self.passed.pop()], 2)), args[1])
+    def join(self, i): return lambda block, args: (self.joins[i](torch.cat([args[0], self.passed.pop()], 2)),
+                                                   args[1])
 
 
 ROWS = {'the prior': {}, 'the prior, another seed': dict(seed=1),
-        'without attention': dict(VelocityNetwork=without('attention')), 'without convolutions': dict(VelocityNetwork=without('conv')),
-        'with skips': dict(VelocityNetwork=Linked), 'clips of 5 s, not windows of 15 s': dict(window=1), 'without known parts': dict(P_BEGUN=0., P_GAP=0.),
-        'times around one half': dict(TIME_LOGIT=0.), 'and each window in another key': dict(n_transposed=1), 'told neither beats nor key': dict(told=''),
+        'without attention': dict(VelocityNetwork=without('attention')),
+        'without convolutions': dict(VelocityNetwork=without('conv')),
+        'with skips': dict(VelocityNetwork=Linked), 'clips of 5 s, not windows of 15 s': dict(window=1),
+        'without known parts': dict(P_BEGUN=0., P_GAP=0.), 'times around one half': dict(TIME_LOGIT=0.),
+        'and each window in another key': dict(n_transposed=1), 'told neither beats nor key': dict(told=''),
         'four blocks': dict(depth=4), 'eight blocks': dict(depth=8)}
-SETTINGS = ('seed', 'depth', 'n_transposed')       # arguments of `fit_prior`; but for `told` and `window`, the others are names in `celae.generation`
+SETTINGS = ('seed', 'depth',
+            'n_transposed')       # arguments of `fit_prior`; but for `told` and `window`, the others are names in `celae.generation`
 
 
 def told_of(described, told):
@@ -85,8 +89,10 @@ def train(name, change, data, out, steps):
     for key, value in swapped.items(): setattr(generation, key, value)
     settings = {key: value for key, value in change.items() if key in SETTINGS}
     bs = BATCH * WINDOW // change.get('window', WINDOW)
-    prior, _ = fit_prior(latent, clips, out/name, load_model('musical'), steps, bs, described=told_of(described, told), device='cpu', **settings)
-    losses = {f'loss_{5 * n}_s': valid_loss(prior, *found[:2], told_of(found[2], told)) for n, found in data.items()}
+    prior, _ = fit_prior(latent, clips, out/name, load_model('musical'), steps, bs,
+                         described=told_of(described, told), device='cpu', **settings)
+    losses = {f'loss_{5 * n}_s': valid_loss(prior, *found[:2], told_of(found[2], told)) for n,
+              found in data.items()}
     for key, value in before.items(): setattr(generation, key, value)
     row = dict(row=name, **losses, n_weights=sum(p.numel() for p in prior.parameters()))
     print(row, flush=True)
@@ -94,7 +100,8 @@ def train(name, change, data, out, steps):
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('runs/prior-ablation'))
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
     parser.add_argument('--steps', type=int, default=400, help='batches of 3 minutes')
@@ -104,5 +111,7 @@ if __name__ == '__main__':
     known = known_clips(built_in(args.cache), args.cache)
     windows = {n: join_clips(known, n) for n in (1, WINDOW)}
     data = {n: (clips, *encoded(clips, args.out)) for n, clips in windows.items()}
-    rows = [made_once(args.out/f'{name} {args.steps}.pkl', lambda name=name, change=change: train(name, change, data, args.out, args.steps)) for name, change in ROWS.items()]
+    rows = [made_once(args.out/f'{name} {args.steps}.pkl', lambda name=name,
+                      change=change: train(name, change, data, args.out, args.steps)) for name,
+                      change in ROWS.items()]
     write('prior_ablation', steps=args.steps, clips=known.table.split.value_counts().to_dict(), rows=rows)

@@ -47,19 +47,24 @@ def encodec():
 def snac():
     "SNAC 24 kHz, as its authors configure it."
     from snac import SNAC
-    model = SNAC(sampling_rate=24_000, encoder_dim=48, encoder_rates=[2, 4, 8, 8], decoder_dim=1024, decoder_rates=[8, 8, 4, 2],
-                 attn_window_size=None, codebook_size=4096, codebook_dim=8, vq_strides=[4, 2, 1], noise=True, depthwise=True).eval()
+    model = SNAC(sampling_rate=24_000, encoder_dim=48, encoder_rates=[2, 4, 8, 8], decoder_dim=1024,
+                 decoder_rates=[8, 8, 4, 2], attn_window_size=None, codebook_size=4096, codebook_dim=8,
+                 vq_strides=[4, 2, 1], noise=True, depthwise=True).eval()
     return model.encode, model.decode, 24_000
 
 
-CODECS = {'celae musical': lambda: ours(MusicAutoencoder('musical').eval()), 'celae base': lambda: ours(MusicAutoencoder().eval()), 'celae quarter': lambda: ours(MusicAutoencoder('quarter').eval()),
-          'celae sparse MDCT 11025': lambda: ours(SparseMDCT(11_025)), '2024 SiLU 11025': lambda: ours(CELAutoencoderSiLU(11_025).eval()),
-          'EnCodec 24 kHz': encodec, 'SNAC 24 kHz': snac}
+CODECS = {'celae musical': lambda: ours(MusicAutoencoder('musical').eval()),
+          'celae base': lambda: ours(MusicAutoencoder().eval()),
+          'celae quarter': lambda: ours(MusicAutoencoder('quarter').eval()),
+          'celae sparse MDCT 11025': lambda: ours(SparseMDCT(11_025)),
+          '2024 SiLU 11025': lambda: ours(CELAutoencoderSiLU(11_025).eval()), 'EnCodec 24 kHz': encodec,
+          'SNAC 24 kHz': snac}
 
 
 def resident(which):
     "Memory of this process in MB: 'VmRSS' now, 'VmHWM' at most."
-    return int(next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith(which)).split()[1]) / 1024
+    return int(next(line for line in Path('/proc/self/status').read_text().splitlines()
+                    if line.startswith(which)).split()[1]) / 1024
 
 
 def timed(f, *args, bf16=False):
@@ -86,7 +91,8 @@ def training(preset, steps):
     ds = ClipDataset(Clips(pd.DataFrame(dict(row=range(len(wavs)), label='')), wavs), config.crop)
     times, start = [], time.perf_counter()
     for batch in torch.utils.data.DataLoader(ds, bs, shuffle=True):
-        with torch.autocast('cpu', torch.bfloat16, enabled=best_precision() != '32-true'): loss = LOSSES[config.loss](model, batch)
+        with torch.autocast('cpu', torch.bfloat16,
+                            enabled=best_precision() != '32-true'): loss = LOSSES[config.loss](model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.)
         optimizer.step()
@@ -94,13 +100,16 @@ def training(preset, steps):
         times.append(time.perf_counter() - start)
         start = time.perf_counter()
     rates = [bs * batch[0].shape[-1] / CLIP_SAMPLES / t for t in times[2:]]
-    return dict(rate=statistics.median(rates), low=float(np.percentile(rates, 10)), high=float(np.percentile(rates, 90)))
+    return dict(rate=statistics.median(rates), low=float(np.percentile(rates, 10)),
+                high=float(np.percentile(rates, 90)))
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--turns', type=int, default=7, help='0: measure memory only')
-    parser.add_argument('--memory', choices=list(CODECS), help='only this codec, once, and how much memory it took (what the script asks of itself)')
+    parser.add_argument('--memory', choices=list(CODECS),
+                        help='only this codec, once, and how much memory it took (what the script asks of itself)')
     args = parser.parse_args()
     if args.memory:
         before = resident('VmRSS')
@@ -109,22 +118,27 @@ if __name__ == '__main__':
         print(json.dumps(resident('VmHWM') - before))
         sys.exit()
 
-    memory = {name: json.loads(subprocess.run([sys.executable, __file__, '--memory', name], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    memory = {name: json.loads(subprocess.run([sys.executable, __file__, '--memory', name],
+                                              capture_output=True, text=True,
+                                              check=True).stdout.splitlines()[-1])
               for name in CODECS}
     if not args.turns:                       # only memory, beside times that were measured before
         found = json.loads((RESULTS/'speed.json').read_text())
         (RESULTS/'speed.json').write_text(json.dumps(found | dict(memory_mb=memory), indent=1) + '\n')
         sys.exit()
     codecs, rows = {name: make() for name, make in CODECS.items()}, []
-    for kind, bs, bf16 in (('one clip, float32', 1, False), ('batch of 16, float32', 16, False), ('batch of 16, bf16', 16, True)):
+    for kind, bs, bf16 in (('one clip, float32', 1, False), ('batch of 16, float32', 16, False),
+                           ('batch of 16, bf16', 16, True)):
         took = {name: [] for name in codecs}
         for turn in range(args.turns if bs == 1 else max(3, args.turns // 2)):
             for name, codec in codecs.items():
                 secs = once(codec, bs, bf16)
                 if turn: took[name].append(secs)       # the first turn warms up
         for name, secs in took.items():
-            rates = [[bs * SECS / s for s in part] for part in zip(*secs)] + [[bs * SECS / sum(s) for s in secs]]
-            rows.append(dict(codec=name, kind=kind, **{what: statistics.median(rate) for what, rate in zip(('encode', 'decode', 'both'), rates)},
+            rates = [[bs * SECS / s for s in part]
+                     for part in zip(*secs)] + [[bs * SECS / sum(s) for s in secs]]
+            rows.append(dict(codec=name, kind=kind, **{what: statistics.median(rate) for what,
+                                                       rate in zip(('encode', 'decode', 'both'), rates)},
                              both_low=min(rates[2]), both_high=max(rates[2])))
             print(rows[-1], flush=True)
     trained = {'celae, all sizes': training('autoencoder', 40), '2024 SiLU 55125': training('silu', 8)}

@@ -27,7 +27,8 @@ BANDS = (0, 500, 2000, SR / 2)     # Hz
 def excerpts(folder, n, seed):
     "Stereo sound (1, 2, t) and the label of some tracks of each album; those that have the same on both sides are passed over."
     table = clip_table(folder, seed=0)
-    table = table[(table.split == 'test') & (table.n_samples == CLIP_SAMPLES)].groupby('track').sample(1, random_state=seed)
+    table = table[(table.split == 'test') & (table.n_samples
+                                             == CLIP_SAMPLES)].groupby('track').sample(1, random_state=seed)
     for label, rows in table.sample(frac=1, random_state=seed).groupby('label'):
         found = 0
         for row in rows.itertuples():
@@ -54,7 +55,8 @@ def levels(wav):
     spec = torch.stft(wav[0], 2048, window=torch.hann_window(2048), return_complex=True).abs().square().sum(2)
     hz = torch.linspace(0, SR / 2, spec.shape[1])
     bands = [spec[:, (hz >= low) & (hz < high)].sum(1) for low, high in zip(BANDS, BANDS[1:])]
-    return 10 * torch.stack(bands, 1).clamp_min(1e-6).log10().numpy(), float(np.corrcoef(wav[0].numpy())[0, 1])
+    return 10 * torch.stack(bands,
+                            1).clamp_min(1e-6).log10().numpy(), float(np.corrcoef(wav[0].numpy())[0, 1])
 
 
 def compare(made, wav):
@@ -63,7 +65,8 @@ def compare(made, wav):
     scores = {name: float(METRICS[name].function(*sides).nanmean()) for name in PERCEPTUAL}
     (levels_hat, r_hat), (real, r) = levels(made), levels(wav)
     difference = np.abs((levels_hat[0] - levels_hat[1]) - (real[0] - real[1])).mean()
-    return scores | dict(level_difference_db=float(difference), correlation=r_hat, correlation_of_original=r, correlation_error=abs(r_hat - r))
+    return scores | dict(level_difference_db=float(difference), correlation=r_hat, correlation_of_original=r,
+                         correlation_error=abs(r_hat - r))
 
 
 @torch.no_grad()
@@ -72,11 +75,13 @@ def study(folder, n, seed):
     model = load_model('musical')
     ways = {'left and right': as_channels, 'middle and side': as_middle_and_side}
     for label, track, wav in progress(list(excerpts(folder, n, seed)), 'both ways'):
-        for name, way in ways.items(): yield dict(way=name, label=label, track=track, **compare(way(model, wav), wav))
+        for name, way in ways.items(): yield dict(way=name, label=label, track=track,
+                                                  **compare(way(model, wav), wav))
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path)
     parser.add_argument('--n', type=int, default=3, help='tracks of each album')
     parser.add_argument('--seed', type=int, default=0)
@@ -89,6 +94,8 @@ if __name__ == '__main__':
     for name in names:
         gain = wide[name]['middle and side'] - wide[name]['left and right']
         low, high = bootstrap_interval(gain, gain.index.get_level_values('track'))
-        rows.append(dict(score=name, left_right=wide[name]['left and right'].mean(), middle_side=wide[name]['middle and side'].mean(), difference=gain.mean(), low=low, high=high))
+        rows.append(dict(score=name, left_right=wide[name]['left and right'].mean(),
+                         middle_side=wide[name]['middle and side'].mean(), difference=gain.mean(), low=low,
+                         high=high))
     print(pd.DataFrame(rows).round(3).to_string())
     write('stereo', n_tracks=len(wide), seed=args.seed, rows=rows)

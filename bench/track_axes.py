@@ -38,7 +38,8 @@ def vectors_of(clips, codecs, seed=0, n=2):
     "name -> one array of clip vectors for each version of the clips."
     found = {name: [] for name in (*codecs, MFCC)}
     for version in versions(clips, seed, n):
-        for name, codec in codecs.items(): found[name].append(clip_vectors(encode_clips(codec, version).z, ALL_STATISTICS))
+        for name, codec in codecs.items(): found[name].append(clip_vectors(encode_clips(codec, version).z,
+                                                            ALL_STATISTICS))
         found[MFCC].append(mfcc_vectors(version))
     return found
 
@@ -52,27 +53,39 @@ def compared(clips, vectors, elsewhere, fresh):
     "One row for each kind of vectors, with axes and without, and with those found in `elsewhere`, compared with MFCC and chroma as they are; on labels in `fresh` alone, too."
     rows = []
     for sound, first in (('as it is', 0), ('augmented', 1)):
-        kinds = {(name, axes): probe_axes(x[first], clips.labels, clips.tracks, TrackAxes() if axes == 'learned' else None, [each for i, each in enumerate(x) if i != first])
+        kinds = {(name, axes): probe_axes(x[first], clips.labels, clips.tracks, TrackAxes() if axes
+                                          == 'learned' else None, [each for i, each in enumerate(x)
+                                                            if i != first])
                  for name, x in progress(vectors.items(), sound) for axes in ('none', 'learned')}
-        kinds[OURS, 'learned elsewhere'] = probe_axes(elsewhere.transform(vectors[OURS][first]), clips.labels, clips.tracks)
-        rows += [dict(sound=sound, vectors=name, axes=axes) | result.scores | compare_axes(result, kinds[MFCC, 'none'])
-                 | {f'fresh_{key}': value for key, value in paired_difference(only(result, fresh), only(kinds[MFCC, 'none'], fresh)).items()} for (name, axes), result in kinds.items()]
+        kinds[OURS, 'learned elsewhere'] = probe_axes(elsewhere.transform(vectors[OURS][first]), clips.labels,
+                                                      clips.tracks)
+        rows += [dict(sound=sound, vectors=name, axes=axes) | result.scores
+                 | compare_axes(result, kinds[MFCC, 'none'])
+                 | {f'fresh_{key}': value for key,
+                    value in paired_difference(only(result, fresh), only(kinds[MFCC, 'none'], fresh)).items()}
+                    for (name, axes), result in kinds.items()]
     return rows
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', type=Path)
     parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--fresh', nargs='+', default=['arcade', 'orchestral'], help='albums that the shipped encoder has not learned from')
+    parser.add_argument('--fresh', nargs='+', default=['arcade', 'orchestral'],
+                        help='albums that the shipped encoder has not learned from')
     parser.add_argument('--clips', type=int, default=2_000, help='of the albums')
     args = parser.parse_args()
     model = load_model().with_size(Size(64))
     codecs = {OURS: model, f'{OURS}, untrained': untrained(model)}
-    music = {'built-in': clip_table(builtin_music(tracks_per_style=24, seed=3000)), 'albums': clip_table(args.folder, args.clips)}
+    music = {'built-in': clip_table(builtin_music(tracks_per_style=24, seed=3000)),
+             'albums': clip_table(args.folder, args.clips)}
     music = {name: load_clips(table, args.cache) for name, table in music.items()}
     vectors = {name: vectors_of(clips, codecs) for name, clips in music.items()}
-    axes = {name: TrackAxes().fit(np.concatenate(vectors[name][OURS]), np.tile(clips.tracks, 3)) for name, clips in music.items()}
-    tables = {name: dict(n_clips=len(clips), n_tracks=int(clips.tracks.nunique()), table=compared(clips, vectors[name], axes[other], args.fresh if name == 'albums' else sorted(set(clips.labels))))
+    axes = {name: TrackAxes().fit(np.concatenate(vectors[name][OURS]), np.tile(clips.tracks, 3)) for name,
+            clips in music.items()}
+    tables = {name: dict(n_clips=len(clips), n_tracks=int(clips.tracks.nunique()),
+                         table=compared(clips, vectors[name], axes[other], args.fresh if name == 'albums'
+                                        else sorted(set(clips.labels))))
               for (name, clips), other in zip(music.items(), reversed(music))}
     write('track_axes', fresh=args.fresh, n_axes=TrackAxes().n_axes, pooling=ALL_STATISTICS, music=tables)

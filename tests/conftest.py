@@ -13,8 +13,10 @@ SR = 22_050
 
 def pytest_addoption(parser):
     parser.addoption('--slow', action='store_true', help='also run tests marked slow')
-    parser.addoption('--hostile', action='store_true', help='run all cases of hostile input, for the study (an hour)')
-    parser.addoption('--only', default='', help='cases of hostile input whose COMMAND:CLASS:KIND fits this expression')
+    parser.addoption('--hostile', action='store_true',
+                     help='run all cases of hostile input, for the study (an hour)')
+    parser.addoption('--only', default='',
+                     help='cases of hostile input whose COMMAND:CLASS:KIND fits this expression')
 
 
 def pytest_collection_modifyitems(config, items):
@@ -47,6 +49,6 @@ def celae(tmp_path):
     def run(*args, cwd=tmp_path, timeout=120, **env):
         command = [sys.executable, '-m', 'celae', *map(str, args)]
         env = os.environ | dict(OMP_NUM_THREADS='1') | {k: str(v) for k, v in env.items()}
-        return subprocess.run(command, cwd=Path(cwd), capture_output=True, text=True, timeout=timeout, env=env,
-                              stdin=subprocess.DEVNULL)
+        return subprocess.run(command, cwd=Path(cwd), capture_output=True, text=True, timeout=timeout,
+                              env=env, stdin=subprocess.DEVNULL)
     return run

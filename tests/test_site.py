@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'tools'))
 NOTEBOOKS = [path for path in sorted((ROOT/'nbs').rglob('*.ipynb')) if '.ipynb_checkpoints' not in path.parts]
-FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-         '--disable-component-update', '--disable-sync']
+FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+         '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
 
 def cells(path): return json.loads(path.read_text('utf-8'))['cells']
@@ -21,14 +21,16 @@ def page_of(name): return next(path for path in NOTEBOOKS if path.name == name)
 
 
 def outputs(path, kind='text/html'):
-    return [''.join(out['data'][kind]) for cell in cells(path) for out in cell.get('outputs', ()) if kind in out.get('data', {})]
+    return [''.join(out['data'][kind]) for cell in cells(path) for out in cell.get('outputs', ())
+            if kind in out.get('data', {})]
 
 
 @pytest.fixture
 def check(tmp_path):
     "Says what is wrong with a page of a site: check(html, other='<p>') -> list."
     def found(html, **others):
-        for name, text in dict(page=html, **others).items(): (tmp_path/f'{name}.html').write_text(text, 'utf-8')
+        for name, text in dict(page=html,
+                               **others).items(): (tmp_path/f'{name}.html').write_text(text, 'utf-8')
         return pytest.importorskip('check_site').check(tmp_path)['page.html']
     return found
 
@@ -55,7 +57,8 @@ players({'a': 1})</code></pre>"""
 
 def test_imports_are_shown_and_tests_folded():
     build_site = pytest.importorskip('build_site')
-    imports = dict(cell_type='code', outputs=[], source='import time\nfrom fastcore.test import expect_fail, test_eq')
+    imports = dict(cell_type='code', outputs=[],
+                   source='import time\nfrom fastcore.test import expect_fail, test_eq')
     shown = dict(cell_type='code', outputs=[], source='wav = np.zeros(SR)\nplayers({1: wav})')
     test = dict(cell_type='code', outputs=[], source='test_eq(wav.shape, (SR,))')
     nb = dict(cells=[imports, shown, test])
@@ -69,7 +72,8 @@ def test_imports_are_shown_and_tests_folded():
 def test_pictures_are_described_by_the_words_above_them():
     build_site = pytest.importorskip('build_site')
     picture = dict(cell_type='code', outputs=[dict(data={'image/png': ''})], source='plot()')
-    nb = dict(cells=[dict(cell_type='markdown', source='## Tones\n\nFirst. The [lower](x.html) tone `a` fades:'), picture])
+    nb = dict(cells=[dict(cell_type='markdown',
+                          source='## Tones\n\nFirst. The [lower](x.html) tone `a` fades:'), picture])
     build_site.describe_pictures(nb)
     assert picture['source'] == '#| fig-alt: "Figure. Tones: The lower tone a fades"\nplot()'
 
@@ -104,7 +108,8 @@ def browser():
 SCRIPT = """<button id="all"></button><details id="é"><summary>part</summary><p id="inside">text</p></details><script>{}</script>"""
 
 
-@pytest.mark.parametrize('address, opened', [('', 0), ('#inside', 1), ('#%C3%A9', 1), ('#%E0', 0), ('#%', 0), ('#gone', 0)])
+@pytest.mark.parametrize('address, opened', [('', 0), ('#inside', 1), ('#%C3%A9', 1), ('#%E0', 0), ('#%', 0),
+                                             ('#gone', 0)])
 def test_no_address_stops_the_script_of_a_report(browser, tmp_path, address, opened):
     import celae
     script = (Path(celae.__file__).parent/'templates'/'report.js').read_text('utf-8')
@@ -129,7 +134,8 @@ def test_results_of_a_search_can_be_read(browser, scheme, theme):
         <div class="smalldocs-search-results dropdown-menu show"><a class="search-result"><div class="search-result-title">T</div>
         <div class="search-result-section">S</div><div class="search-result-text">text</div></a><div class="search-none">none</div></div></div></nav>""")
     for path in [*css, ROOT/'nbs'/'styles.css']: page.add_style_tag(content=re.sub(r'@import url\([^)]*\);', '', path.read_text('utf-8')))
-    for name in ('title', 'section', 'text'): assert contrast(page, f'.search-result-{name}', '.dropdown-menu') > 4.5, name
+    for name in ('title', 'section', 'text'): assert contrast(page, f'.search-result-{name}',
+                                                            '.dropdown-menu') > 4.5, name
     assert contrast(page, '.search-none', '.dropdown-menu') > 4.5
     page.close()
 
@@ -138,7 +144,8 @@ def contrast(page, front, back):
     "Contrast of a text against the panel it is on, as WCAG has it."
     colours = page.evaluate("""([front, back]) => { const style = name => getComputedStyle(document.querySelector(name))
         return [style(front).color, style(back).backgroundColor, style(front).opacity] }""", [front, back])
-    ink, paper = [[float(x) for x in colour[colour.index('(') + 1:-1].split(',')[:3]] for colour in colours[:2]]
+    ink, paper = [[float(x) for x in colour[colour.index('(') + 1:-1].split(',')[:3]]
+                  for colour in colours[:2]]
     ink = [float(colours[2]) * a + (1 - float(colours[2])) * b for a, b in zip(ink, paper)]
     def light(colour):
         linear = [x / 12.92 if (x := c / 255) <= .04 else ((x + .055) / 1.055)**2.4 for c in colour]

@@ -41,7 +41,8 @@ def rename(path):
 
 def unlink(markdown):
     "Take the links out of code: nbdev puts them in the comments of signatures too, where they are just noise."
-    return re.sub(r'(?ms)^```.*?^```', lambda code: re.sub(r'\[(`[^`]+`)\]\(http[^)]*\)', r'\1', code[0]), markdown)
+    return re.sub(r'(?ms)^```.*?^```', lambda code: re.sub(r'\[(`[^`]+`)\]\(http[^)]*\)', r'\1', code[0]),
+                  markdown)
 
 
 def settle_links(path, names):
@@ -52,8 +53,8 @@ def settle_links(path, names):
             data = output.get('data', {})
             if 'text/markdown' in data: data['text/markdown'] = unlink(''.join(data['text/markdown']))
         if cell['cell_type'] != 'markdown': continue
-        cell['source'] = re.sub(r'(\]\((?:[^)\s]*/)?)(\w+\.ipynb)', lambda link: link[1] + names.get(link[2], link[2]),
-                                ''.join(cell['source']))
+        cell['source'] = re.sub(r'(\]\((?:[^)\s]*/)?)(\w+\.ipynb)', lambda link: link[1]
+                                + names.get(link[2], link[2]), ''.join(cell['source']))
     path.write_text(json.dumps(nb))
 
 
@@ -71,7 +72,8 @@ def imports_only(cell):
 def is_test(cell):
     "Is it a cell that checks something and shows nothing?"
     source = ''.join(cell['source'])
-    return (cell['cell_type'] == 'code' and not cell['outputs'] and '#|' not in source and bool(CHECK.search(source))
+    return (cell['cell_type'] == 'code' and not cell['outputs'] and '#|' not in source
+            and bool(CHECK.search(source))
             and not imports_only(cell))
 
 
@@ -90,7 +92,8 @@ def documented():
     "Page -> the module that it documents; nbdev's index says nothing of a notebook with `auto` in its name."
     index = ast.parse((HERE.parent/'celae'/'_modidx.py').read_text('utf-8')).body[-1].value
     pages = {f'{path.stem}.html': path.stem for path in (HERE.parent/'celae').glob('[!_]*.py')}
-    return pages | {page.partition('#')[0]: Path(path).stem for symbols in ast.literal_eval(index)['syms'].values()
+    return pages | {page.partition('#')[0]: Path(path).stem
+                    for symbols in ast.literal_eval(index)['syms'].values()
                     for page, path in symbols.values()}
 
 
@@ -99,7 +102,8 @@ def import_lines(module, used):
     lines, own = [], set()
     for node in ast.parse((HERE.parent/'celae'/f'{module}.py').read_text('utf-8')).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef): own.add(node.name)
-        elif isinstance(node, ast.Assign): own |= {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+        elif isinstance(node, ast.Assign): own |= {name.id for target in node.targets
+                                                   for name in ast.walk(target) if isinstance(name, ast.Name)}
         elif isinstance(node, ast.Import | ast.ImportFrom):
             node.names = [each for each in node.names if (each.asname or each.name.split('.')[0]) in used]
             if isinstance(node, ast.ImportFrom) and node.level: node.level, node.module = 0, f'celae.{node.module}'
@@ -110,12 +114,14 @@ def import_lines(module, used):
 
 def show_imports(nb, module):
     "Complete the first import cell of a page, so that what is copied from the page runs."
-    code = [cell for cell in nb['cells'] if cell['cell_type'] == 'code' and '#| echo: false' not in ''.join(cell['source'])]
+    code = [cell for cell in nb['cells'] if cell['cell_type'] == 'code'
+            and '#| echo: false' not in ''.join(cell['source'])]
     used = {node.id for cell in code for node in ast.walk(parse(cell)) if isinstance(node, ast.Name)}
     lines = '\n'.join(import_lines(module, used))
     first = next((cell for cell in code if imports_only(cell) and '#|' not in ''.join(cell['source'])), None)
     if first: first['source'] = lines + '\n' + ''.join(first['source'])
-    elif code: nb['cells'].insert(nb['cells'].index(code[0]), dict(cell_type='code', metadata={}, outputs=[], execution_count=None, source=lines))
+    elif code: nb['cells'].insert(nb['cells'].index(code[0]), dict(cell_type='code', metadata={}, outputs=[],
+                                                            execution_count=None, source=lines))
 
 
 def plain_words(markdown):
@@ -134,7 +140,8 @@ def describe_pictures(nb):
         if cell['cell_type'] == 'markdown' and source.strip():
             if found := re.findall(r'(?m)^#+ +(.*)$', source): heading, sentence = plain_words(found[-1]), ''
             if prose := re.sub(r'(?m)^#+ .*$', '', source).strip(): sentence = plain_words(prose)
-        pictures = any(kind.startswith('image/') for output in cell.get('outputs', []) for kind in output.get('data', {}))
+        pictures = any(kind.startswith('image/') for output in cell.get('outputs', [])
+                       for kind in output.get('data', {}))
         if pictures and 'fig-alt:' not in source:
             words = ': '.join(filter(None, (heading, sentence)))[:250]
             cell['source'] = f'#| fig-alt: {json.dumps("Figure. " + words, ensure_ascii=False)}\n{source}'

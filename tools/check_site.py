@@ -79,7 +79,8 @@ def twins(name, page):
 
 def starred(module):
     "Names that `from module import *` gives, of celae and of fastcore.test."
-    if module == 'fastcore.test': return {'expect_fail', 'test_eq', 'test_close', 'test_fail', 'test_is', 'test_ne'}
+    if module == 'fastcore.test': return {'expect_fail', 'test_eq', 'test_close', 'test_fail', 'test_is',
+                                          'test_ne'}
     source = (ROOT/'celae'/f'{module.removeprefix("celae.")}.py').read_text('utf-8')
     return set(ast.literal_eval(re.search(r'__all__ = (\[.*?\])', source, re.S)[1]))
 
@@ -106,14 +107,17 @@ def undefined(page):
 def check(site):
     "Page -> what is wrong with it."
     site = Path(site)
-    pages = {path.relative_to(site).as_posix(): Page(path.read_text('utf-8')) for path in sorted(site.rglob('*.html'))}
+    pages = {path.relative_to(site).as_posix(): Page(path.read_text('utf-8'))
+             for path in sorted(site.rglob('*.html'))}
     found = {}
     for name, page in pages.items():
         raw = [f'raw Markdown: {text.strip()[:80]}' for text in page.prose if RAW.search(text.strip())]
         words = [] if name in ('cli.html', 'index.html') else [
-            f'a word leads to a command: {link}' for link in page.links for word in COMMANDS if link.endswith(f'cli.html#{word}')]
+            f'a word leads to a command: {link}' for link in page.links for word in COMMANDS
+            if link.endswith(f'cli.html#{word}')]
         found[name] = [*dead_links(name, pages, site), *raw, *words, *unlabelled(page), *twins(name, page),
-                       *(() if name.startswith('studies/') else undefined(page))]      # studies hide their code
+                       *(() if name.startswith('studies/')
+                         else undefined(page))]      # studies hide their code
     return found
 
 

@@ -18,9 +18,11 @@ from packaging.utils import canonicalize_name
 
 PAGE = Path(__file__).resolve().parent.parent/'LICENCES.md'
 EXTRAS = ('', 'notebooks', 'compositions', 'export')
-FAMILIES = {'GPL': r'(?<!L)GPL|(?<!Lesser )General Public', 'LGPL': 'LGPL|Lesser General', 'MPL-2.0': 'MPL|Mozilla',
-            'Apache-2.0': 'Apache', 'BSD': r'BSD|Redistribution and use in source', 'MIT': r'\bMIT\b|Permission is hereby granted, free',
-            'ISC': r'\bISC\b', 'PSF-2.0': r'\bPSF|Python Software|matplotlib versions', 'Zlib': 'Zlib', 'CC0-1.0': 'CC0', 'NVIDIA proprietary': '(?i)nvidia'}
+FAMILIES = {'GPL': r'(?<!L)GPL|(?<!Lesser )General Public', 'LGPL': 'LGPL|Lesser General',
+            'MPL-2.0': 'MPL|Mozilla', 'Apache-2.0': 'Apache', 'BSD': r'BSD|Redistribution and use in source',
+            'MIT': r'\bMIT\b|Permission is hereby granted, free', 'ISC': r'\bISC\b',
+            'PSF-2.0': r'\bPSF|Python Software|matplotlib versions', 'Zlib': 'Zlib', 'CC0-1.0': 'CC0',
+            'NVIDIA proprietary': '(?i)nvidia'}
 
 PERMISSIVE = {'Apache-2.0', 'BSD', 'MIT', 'MPL-2.0', 'ISC', 'PSF-2.0', 'Zlib', 'CC0-1.0', '0BSD', 'Unlicense'}
 
@@ -64,7 +66,8 @@ def licence(package):
     classified = ' '.join(line for line in data.get_all('Classifier', []) if line.startswith('License ::'))
     found = families(f"{(data.get('License') or '')[:300]} {classified}")
     if found: return found
-    texts = [file for file in package.files or () if re.search(r'(?i)(licen[cs]e|copying)[^/]*$', str(file)) and '.dist-info' in str(file)]
+    texts = [file for file in package.files or () if re.search(r'(?i)(licen[cs]e|copying)[^/]*$', str(file))
+             and '.dist-info' in str(file)]
     return families(' '.join(file.read_text()[:300] for file in texts)) or ['not told']
 
 
@@ -78,7 +81,8 @@ def closure(extra):
         try: asked = distribution(name).requires or ()
         except PackageNotFoundError: continue                # of another system
         for requirement in map(Requirement, asked):
-            if any(requirement.marker is None or requirement.marker.evaluate({'extra': each}) for each in extras or ('',)):
+            if any(requirement.marker is None or requirement.marker.evaluate({'extra': each})
+                   for each in extras or ('',)):
                 todo.append((canonicalize_name(requirement.name), frozenset(requirement.extras) | {''}))
     return {name for name, _ in seen} - {'celae'}
 
@@ -98,20 +102,24 @@ def rows():
 
 def listed():
     "The same of the page."
-    lines = [line.strip('| \n').split(' | ') for line in PAGE.read_text('utf-8').splitlines() if line.startswith('| ')]
+    lines = [line.strip('| \n').split(' | ') for line in PAGE.read_text('utf-8').splitlines()
+             if line.startswith('| ')]
     return {cells[0]: cells[1] for cells in lines[2:]}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--write', action='store_true', help='write the page')
     found = rows()
     if parser.parse_args().write:
-        PAGE.write_text(HEAD + ''.join(f'| {name} | {" | ".join(cells)} |\n' for name, cells in found.items()), 'utf-8')
+        PAGE.write_text(HEAD + ''.join(f'| {name} | {" | ".join(cells)} |\n' for name,
+                                       cells in found.items()), 'utf-8')
         return
     page = listed()
     own = {canonicalize_name(Requirement(each).name) for each in distribution('celae').requires}
-    differ = {name: f'{name}: {cells[0]}, in the list: {page.get(name, "missing")}' for name, cells in found.items() if page.get(name) != cells[0]}
+    differ = {name: f'{name}: {cells[0]}, in the list: {page.get(name, "missing")}' for name,
+              cells in found.items() if page.get(name) != cells[0]}
     print(f'{len(found)} packages, {len(page)} in the list', *differ.values(), sep='\n')
     wrong = [name for name in differ if name in own or not PERMISSIVE.issuperset(found[name][0].split(', '))]
     sys.exit(f'run python tools/licences.py --write: {", ".join(wrong)}' if wrong else None)

@@ -83,7 +83,8 @@ def look(page, url, picture):
         'console': lambda message: message.type == 'error' and found.append(f'console: {message.text}'),
         'pageerror': lambda error: found.append(f'script: {error}'),
         'requestfailed': lambda request: found.append(f'not loaded: {request.url[:100]}'),
-        'response': lambda response: response.status >= 400 and found.append(f'{response.status}: {response.url[:100]}'),
+        'response': lambda response: response.status >= 400
+        and found.append(f'{response.status}: {response.url[:100]}'),
     }
     for event, listener in watch.items(): page.on(event, listener)
     page.goto(url, wait_until='load')
@@ -95,10 +96,12 @@ def look(page, url, picture):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('site', type=Path, help='folder of the built site')
     parser.add_argument('pictures', type=Path, help='folder for the pictures')
-    parser.add_argument('--chromium', default=shutil.which('chromium'), help="playwright's own when none is installed")
+    parser.add_argument('--chromium', default=shutil.which('chromium'),
+                        help="playwright's own when none is installed")
     args = parser.parse_args()
 
     args.pictures.mkdir(parents=True, exist_ok=True)

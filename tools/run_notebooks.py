@@ -88,7 +88,8 @@ def run(path, skip, timeout):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('notebooks', nargs='*', type=Path, help='all below nbs/ when none is named')
     parser.add_argument('--skip', nargs='*', default=['cuda'], metavar='FLAG',
                         help='leave cells with these flags as they are (cuda)')
@@ -104,7 +105,8 @@ def main():
             failed.append(path.name)
             print(f'{path.name}: FAILED', re.sub(r'\x1b\[[0-9;]*m', '', str(error)), sep='\n', flush=True)
         else:
-            print(f'{path.name}: {time.time() - start:.0f} s, {path.stat().st_size / 1000:.0f} KB', flush=True)
+            print(f'{path.name}: {time.time() - start:.0f} s, {path.stat().st_size / 1000:.0f} KB',
+                  flush=True)
     if failed: sys.exit('failed: ' + ', '.join(failed))
 
 

@@ -19,8 +19,9 @@ from celae.models import model_hash, save_model
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT/'celae'/'weights'
-ALBUMS = dict(ambient='Singularity', arcade='SuperTux', cartoon='Hedgewars', folk='Widelands', industrial='Warzone 2100', orchestral='The Battle for Wesnoth',
-              space='Naev', storybook='Planet Blupi')
+ALBUMS = dict(ambient='Singularity', arcade='SuperTux', cartoon='Hedgewars', folk='Widelands',
+              industrial='Warzone 2100', orchestral='The Battle for Wesnoth', space='Naev',
+              storybook='Planet Blupi')
 CARD = """# {name}
 
 {what}
@@ -54,8 +55,8 @@ def ship_autoencoder(folder, name):
     rows = [row for row in found['table'] if row['codec'] in SIZES]
     scores = '; '.join(f'`{row["codec"]}`, {row["values_per_clip"]} values: chroma {row["chroma"]:.3f}, onset {row["onset"]:.3f}, '
                        f'Zimtohrli {row["zimtohrli"]:.2f}, MR-STFT {row["stft"]:.2f}' for row in rows)
-    ship(load_model(folder), name, what='Sinusoids and a learned residual in one latent, from 8 to 64 channels every 93 ms, with or without sparse MDCT coefficients: all sizes with the same weights.',
-         music=f'{GAMES}{games_but(found["test"])}; and 320 tracks of built-in music; 4 905 clips of 5 s in all',
+    ship(load_model(folder), name,
+         what='Sinusoids and a learned residual in one latent, from 8 to 64 channels every 93 ms, with or without sparse MDCT coefficients: all sizes with the same weights.', music=f'{GAMES}{games_but(found["test"])}; and 320 tracks of built-in music; 4 905 clips of 5 s in all',
          training='12 500 batches of 32 clips for the sinusoids, 3 200 batches of 8 crops of 3 s for all, and '
                   '6 000 more for the decoder, half of them with the energy distance (`bench/rate_distortion.py --start --same-latents`)',
          scores=f'On {found["n_clips"]} clips of {" and ".join(ALBUMS[label] for label in found["test"])}, which it has not learned from: {scores}.')
@@ -64,16 +65,18 @@ def ship_autoencoder(folder, name):
 def ship_prior(folder, name):
     "A generative model."
     prior, facts = load_prior(folder), json.loads((folder/'prior.json').read_text())
-    learned = dict(music=GAMES + ', '.join(ALBUMS[label] for label in prior.labels)) if name == 'prior-albums' else dict(music=f'{facts["tracks"]:,} tracks that celae.corpora.builtin has rendered', limits='')
+    learned = dict(music=GAMES + ', '.join(ALBUMS[label]
+                                           for label in prior.labels)) if name == 'prior-albums' else dict(music=f'{facts["tracks"]:,} tracks that celae.corpora.builtin has rendered', limits='')
     learned['music'] += f'; {facts["windows"]["train"]:,} windows of 15 s'
     prior.config |= dict(codec_hash=model_hash(load_model()))       # of the same latents, if its decoder was trained further
-    ship(prior, name, **learned, what=f'A generative model over the latents of size `musical`, by label: {", ".join(prior.labels)}.',
-         training=f'{facts["steps"]:,} batches of 12 windows by `bench/prior.py`, the last of them with {facts["n_transposed"]} copies of each window in other keys, {facts["minutes"]:.0f} minutes on one busy core',
-         scores=f'Flow-matching loss on validation tracks: {facts["valid_loss"]:.3f}; more in the study of generation.')
+    ship(prior, name, **learned,
+         what=f'A generative model over the latents of size `musical`, by label: {", ".join(prior.labels)}.',
+         training=f'{facts["steps"]:,} batches of 12 windows by `bench/prior.py`, the last of them with {facts["n_transposed"]} copies of each window in other keys, {facts["minutes"]:.0f} minutes on one busy core', scores=f'Flow-matching loss on validation tracks: {facts["valid_loss"]:.3f}; more in the study of generation.')
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('name', choices=('autoencoder', 'prior-builtin', 'prior-albums'))
     parser.add_argument('folder', type=Path)
     args = parser.parse_args()

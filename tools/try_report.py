@@ -14,7 +14,8 @@ from look import INSPECT
 from playwright.sync_api import sync_playwright
 
 WIDTHS, SCHEMES = (1280, 390), ('light', 'dark')
-FLAGS = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--autoplay-policy=user-gesture-required']
+FLAGS = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu',
+         '--autoplay-policy=user-gesture-required']
 
 # letters smaller than this in a figure cannot be read
 SMALLEST = """() => [...document.querySelectorAll('.figure img')].filter(i => i.offsetWidth && i.src.includes('svg'))
@@ -44,7 +45,8 @@ def compare(page, i):
     figure.locator('.play').click()
     wait(page, f'!!players[{i}].sources && players[{i}].position() > .15')
     before = state(page, i)
-    check('the first version is heard', before['now'] == 0 and before['gains'][0] == 1 and not any(before['gains'][1:]), before)
+    check('the first version is heard', before['now'] == 0 and before['gains'][0] == 1
+          and not any(before['gains'][1:]), before)
     figure.locator('.bar button').nth(2).click()
     page.wait_for_timeout(120)
     after = state(page, i)
@@ -53,7 +55,8 @@ def compare(page, i):
     is_kept = min(drift, after['secs'] - drift) < .05
     check('a switch keeps the position', after['runs'] and after['now'] == 1 and is_kept, (before, after))
     check('the other version is heard', after['gains'][1] > .99 and after['gains'][0] < .01, after)
-    check('its spectrogram is shown', figure.locator('.version:visible').count() == 1 and figure.locator('.version').nth(1).is_visible())
+    check('its spectrogram is shown', figure.locator('.version:visible').count() == 1
+          and figure.locator('.version').nth(1).is_visible())
     page.keyboard.press('a')
     check('the key A goes back', state(page, i)['now'] == 0)
     box = figure.locator('.screen').bounding_box()
@@ -74,7 +77,8 @@ def listen(page):
         check('one player sounds at a time', last is None or not state(page, last)['runs'])
         page.locator('figure.player').nth(alone[0]).locator('.play').click()
         check('and stops', not state(page, alone[0])['runs'])
-    return dict(switched=len(many), alone=len(alone), pictures=page.evaluate("[...document.images].every(i => i.naturalWidth > 0)"))
+    return dict(switched=len(many), alone=len(alone),
+                pictures=page.evaluate("[...document.images].every(i => i.naturalWidth > 0)"))
 
 
 def unfold(page):
@@ -88,16 +92,19 @@ def unfold(page):
     wide = page.evaluate("""() => [...document.querySelectorAll('.figure .wide')].filter(w => w.scrollWidth > w.clientWidth + 1).length""")
     paper = page.pdf(format='A4')
     check('it prints', paper.startswith(b'%PDF') and len(paper) > 20_000, len(paper))
-    return dict(figure_scale=page.evaluate(SMALLEST), figures_that_scroll=wide, tall=page.evaluate('document.body.scrollHeight'))
+    return dict(figure_scale=page.evaluate(SMALLEST), figures_that_scroll=wide,
+                tall=page.evaluate('document.body.scrollHeight'))
 
 
 def visit(browser, path, width, scheme, use, picture):
     "Open a page, use it, and fail on what it should not do."
     context = browser.new_context(viewport=dict(width=width, height=844), color_scheme=scheme, offline=True)
     page, wrong = context.new_page(), []
-    page.on('console', lambda message: wrong.append(message.text) if message.type in ('error', 'warning') else None)
+    page.on('console', lambda message: wrong.append(message.text) if message.type in ('error', 'warning')
+            else None)
     page.on('pageerror', lambda error: wrong.append(str(error)))
-    page.on('request', lambda request: None if request.url.startswith(('file:', 'data:', 'blob:')) else wrong.append(request.url))
+    page.on('request', lambda request: None if request.url.startswith(('file:', 'data:', 'blob:'))
+            else wrong.append(request.url))
     page.goto(path.resolve().as_uri())
     if picture: page.screenshot(path=picture.with_stem(f'{picture.stem}-top'))
     wrong += page.evaluate(INSPECT)
@@ -113,10 +120,12 @@ def use_report(page): return listen(page) | unfold(page) | listen(page)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('report', type=Path)
     parser.add_argument('--pictures', type=Path, help='folder for pictures of what is seen')
-    parser.add_argument('--chromium', default=shutil.which('chromium'), help="playwright's own when none is installed")
+    parser.add_argument('--chromium', default=shutil.which('chromium'),
+                        help="playwright's own when none is installed")
     args, found = parser.parse_args(), {}
     pages = {args.report: use_report, args.report.with_name('map.html'): None}
     if args.pictures: args.pictures.mkdir(parents=True, exist_ok=True)
