@@ -11,6 +11,9 @@ import torch
 from celae.files import atomic_write
 
 RESULTS = Path(__file__).parent/'results'
+ALBUMS, CACHE = Path('data/albums'), Path('data/cache')        # music that bench/fetch_albums.py fetches; decoded clips
+SILU_SIZES = (11_025, 27_563, 55_125)                           # of the models of 2024
+TEST = ('arcade', 'orchestral')                                # albums that nothing learns from
 
 
 def machine():

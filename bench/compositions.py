@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from baselines import silu_2024
-from common import made_once, write
+from common import SILU_SIZES, made_once, write
 from knowledge import POOLING, detail_chroma
 from pretty_midi import instrument_name_to_program
 from sklearn.linear_model import Ridge
@@ -34,7 +34,6 @@ from celae.references import imdct
 HOP, PARTS, N_FRAMES = 512, 4, 54        # samples of a part, parts in a frame of `z`, whole frames of a clip
 N_PARTS = CLIP_SAMPLES // HOP            # whole parts of a clip
 LOWEST, HIGHEST, LEAST = 36, 96, 200     # MIDI numbers of the pitches that are judged, and frames in which each sounds at least
-SILU_SIZES = (11_025, 27_563, 55_125)
 Z_SIZES, DETAILED = ('musical', 'base', 'half', 'quarter'), ('base', 'quarter')
 TUNES = tuple(name for name in GENRES if name in ('reels', 'jigs', 'hornpipes', 'slip_jigs', 'strathspeys',
                                                   'marches', 'airs'))

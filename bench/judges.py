@@ -1,15 +1,16 @@
-"""An independent judge: Fréchet and kernel distance, density and coverage on the embedding of a published network that shares nothing with celae.
+"""An independent judge: set metrics on the embedding of a published network that shares nothing with celae.
 
-    python bench/judges.py data/albums --out runs/judges          (a quarter of an hour on one thread; goes on where it was interrupted)
+    python bench/judges.py           (a quarter of an hour on one thread; goes on where it was interrupted)
 
-The network is VibeNet's (GPL-3, `pip install --no-deps vibenet pydub`, weights inside): an EfficientNet-B0 that predicts energy, valence and five more of music from FMA.
-It is no dependency, since it pins an old typer, and celae never imports it. Reference: clips of the eight albums that the prior has learned from; sets: as many clips of each
-album as the held-out ones, which are of different tracks. Noise, single albums and the held-out clips calibrate the scale.
-Of the network's 1 280 numbers all but some thirty rest, and move together in a few clips only, which then decide every distance: so 24 are kept, by the
-network's own weights. How many, and their logarithm, was chosen with all of these rows in view, for the sake of the calibration: other choices (the layer
-after it, more numbers) order noise and sizes alike, and differ on what is generated or drawn by chance.
+The network is VibeNet's (GPL-3, `pip install --no-deps vibenet pydub`, weights inside): an EfficientNet-B0 that predicts
+energy, valence and five more of music from FMA. It is no dependency, since it pins an old typer, and celae never imports
+it. Reference: clips of the eight albums that the prior has learned from; sets: as many clips of each album as the
+held-out ones, which are of different tracks. Noise, single albums and the held-out clips calibrate the scale.
+Of the network's 1 280 numbers all but some thirty rest, and move together in a few clips only, which then decide every
+distance: so 24 are kept, by the network's own weights. How many, and their logarithm, was chosen with all of these rows
+in view, for the sake of the calibration: other choices order noise and sizes alike, and differ on what is generated or
+drawn by chance.
 """
-import argparse
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from common import write
+from common import ALBUMS, CACHE, write
+import typer
 
 from celae.autoencoder import load_model
 from celae.data import CLIP_SAMPLES, clip_table, load_clips
@@ -129,33 +131,25 @@ def single_albums(vectors, labels):
     return {album: one(album) for album in progress(sorted(set(labels)), 'album by album')}
 
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
-    parser.add_argument('--out', type=Path, default=Path('runs/judges'))
-    parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--n', type=int, default=240, help='clips of each set')
-    args = parser.parse_args()
+def main(folder: Path = ALBUMS, out: Path = Path('runs/judges'), cache: Path = CACHE, n: int = 240):
     torch.set_num_threads(1)
-    args.out.mkdir(parents=True, exist_ok=True)
-    known, others = music_of(args.folder, args.cache, args.n, args.n)
+    out.mkdir(parents=True, exist_ok=True)
+    known, others = music_of(folder, cache, n, n)
     sets = sets_of(known, others)
-    reference = vectors_of('known', known.tensor, args.out)
-    vectors = {name: vectors_of(name, make, args.out) for name,
-               (_, make) in progress(sets.items(), 'making sets')}
+    reference = vectors_of('known', known.tensor, out)
+    vectors = {name: vectors_of(name, make, out) for name, (_, make) in progress(sets.items(), 'making sets')}
     table, albums, itself = [], {}, {}
     for kind in KINDS:
         real = ReferenceSet(reference[kind], known.labels)
-        groups = dict.fromkeys(DRAWN,
-                               np.arange(len(others)))          # nothing of a set that is drawn has a track
-        scores = evaluate_sets({name: (each[kind], others.labels.to_numpy(),
-                                       groups.get(name, others.tracks.to_numpy())) for name,
-                                       each in vectors.items()}, real)
-        table += scores.assign(by=kind, values_per_clip=[size for size,
-                                                         _ in sets.values()]).to_dict('records')
-        albums[kind], itself[kind] = single_albums(reference[kind],
-                                                   known.labels.to_numpy()), frechet_distance(real.points, real.points)
-        print(scores.filter(regex='^(?!.*_(low|high))').round(2).to_string(), flush=True)
-    write('judges', n_clips=len(others), n_known=len(known), n_tracks=others.tracks.nunique(),
-          n_numbers=N_ALIVE, itself=itself, albums=albums, table=table)
+        groups = dict.fromkeys(DRAWN, np.arange(len(others)))          # nothing of a set that is drawn has a track
+        rows = {name: (each[kind], others.labels.to_numpy(), groups.get(name, others.tracks.to_numpy()))
+                for name, each in vectors.items()}
+        scores = evaluate_sets(rows, real).assign(by=kind, values_per_clip=[size for size, _ in sets.values()])
+        table += scores.to_dict('records')
+        albums[kind] = single_albums(reference[kind], known.labels.to_numpy())
+        itself[kind] = frechet_distance(real.points, real.points)
+    write('judges', n_clips=len(others), n_known=len(known), n_tracks=others.tracks.nunique(), n_numbers=N_ALIVE,
+          itself=itself, albums=albums, table=table)
+
+
+if __name__ == '__main__': typer.run(main)

@@ -1,17 +1,17 @@
-"""Probing latents of all sizes, and the layers of the encoder, on a thousand built-in tracks whose every factor is known.
+"""Probing latents of all sizes, and the layers of the encoder, on a thousand built-in tracks whose factors are known.
 
     python bench/knowledge.py                     (a quarter of an hour on two cores)
-    python bench/knowledge.py --silu runs/albums/models/silu-11025     with a trained model of 2024 in the table
 
-The tracks are of another seed than those that the shipped weights have learned from.
+The tracks are of another seed than those that the shipped weights have learned from. The model of 2024 is that of
+bench/whole_run.py, if it was made.
 """
-import argparse
 from pathlib import Path
 
 import librosa
 import numpy as np
 import torch
 from common import write
+import typer
 from sklearn.decomposition import PCA
 
 from celae.autoencoder import Size, load_model
@@ -44,13 +44,8 @@ def detail_chroma(model, clips):
                                   for x in clips.batches(1, title)]))
 
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--tracks', type=int, default=125, help='of each style')
-    parser.add_argument('--silu', type=Path, help='folder of a trained model of 2024')
-    args = parser.parse_args()
-    clips = load_clips(builtin_music(tracks_per_style=args.tracks, seed=2000))
+def main(tracks: int = 125, silu: Path = Path('runs/albums/models/silu-11025')):
+    clips = load_clips(builtin_music(tracks_per_style=tracks, seed=2000))
     clips = clips[clips.table.groupby('track').head(1).index]
     model = load_model().with_size(Size(64))
     z, untrained_z = [encode_clips(each, clips).z for each in (model, untrained(model))]
@@ -64,7 +59,7 @@ if __name__ == '__main__':
                 'MFCC + chroma': mfcc_vectors(clips), 'mel bands': mel_vectors(clips),
                 'resampled to 11025, autocorrelation': clip_vectors(encode_clips(Resampling(11_025), clips).z,
                                                             'corr')}
-    if args.silu: vectors['SiLU 11025 of 2024, flattened'] = clip_vectors(encode_clips(load_model(args.silu), clips).z, 'flatten')
+    if silu.exists(): vectors['SiLU 11025 of 2024, flattened'] = clip_vectors(encode_clips(load_model(silu), clips).z, 'flatten')
     rows = [dict(vectors=name, factor=factor, by=how, **probe_factor(x, clips.table[factor], clips.tracks,
                                                             by))
             for name, x in progress(vectors.items(), 'probing') for factor in FACTORS for how,
@@ -77,3 +72,6 @@ if __name__ == '__main__':
     changed = {f'{dim} channels': invariance(pooled(dim), few) for dim in (64, 8)}
     n_classes = {f: int(clips.table[f].nunique()) for f in FACTORS}
     write('knowledge', n_tracks=len(clips), n_classes=n_classes, table=rows, dci=tangles, invariance=changed)
+
+
+if __name__ == '__main__': typer.run(main)

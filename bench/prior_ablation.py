@@ -1,18 +1,20 @@
-"""What each part of the prior is worth: short trainings on the built-in music, each without one part, by their loss on validation tracks.
+"""What each part of the prior is worth: short trainings on built-in music, each without one part, by validation loss.
 
     python bench/prior_ablation.py                  (an hour on one core; goes on where it was interrupted)
 
-All rows see the same number of frames and the same validation noise. The loss is that of a flow that is told all; of one that was never told beats and
-keys, without them. Two seeds of the whole prior say how far apart two trainings may lie by chance.
+All rows see the same number of frames and the same validation noise. The loss is that of a flow that is told all; of
+one that was never told beats and keys, without them. Two seeds of the whole prior say how far apart two trainings may
+lie by chance.
 """
-import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from common import made_once, write
+from common import CACHE, made_once, write
 from prior import BATCH, WINDOW, built_in, encoded, known_clips
 from torch import nn
+import typer
 
 from celae import generation
 from celae.autoencoder import load_model
@@ -99,19 +101,15 @@ def train(name, change, data, out, steps):
     return row
 
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=Path('runs/prior-ablation'))
-    parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--steps', type=int, default=400, help='batches of 3 minutes')
-    args = parser.parse_args()
+def main(out: Path = Path('runs/prior-ablation'), cache: Path = CACHE, steps: int = 400):
     torch.set_num_threads(1)
-    args.out.mkdir(parents=True, exist_ok=True)
-    known = known_clips(built_in(args.cache), args.cache)
+    out.mkdir(parents=True, exist_ok=True)
+    known = known_clips(built_in(cache), cache)
     windows = {n: join_clips(known, n) for n in (1, WINDOW)}
-    data = {n: (clips, *encoded(clips, args.out)) for n, clips in windows.items()}
-    rows = [made_once(args.out/f'{name} {args.steps}.pkl', lambda name=name,
-                      change=change: train(name, change, data, args.out, args.steps)) for name,
-                      change in ROWS.items()]
-    write('prior_ablation', steps=args.steps, clips=known.table.split.value_counts().to_dict(), rows=rows)
+    data = {n: (clips, *encoded(clips, out)) for n, clips in windows.items()}
+    rows = [made_once(out/f'{name} {steps}.pkl', partial(train, name, change, data, out, steps))
+            for name, change in ROWS.items()]
+    write('prior_ablation', steps=steps, clips=known.table.split.value_counts().to_dict(), rows=rows)
+
+
+if __name__ == '__main__': typer.run(main)

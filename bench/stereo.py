@@ -1,17 +1,18 @@
 """Two channels, or their middle and side: which of the two comes back better from the codec?
 
-    python bench/stereo.py data/albums                    (two minutes on one core)
+    python bench/stereo.py                    (two minutes on one core)
 
-Excerpts of 5 s of stereo tracks, one of each of a number of tracks of each album, not of their first half minute. Both ways cost as many values. Of the
-decoded stereo sound: the scores of left and right, the error of the level difference of the channels in three bands, and of their correlation.
+Excerpts of 5 s of stereo tracks, one of each of a number of tracks of each album, not of their first half minute. Both
+ways cost as many values. Of the decoded stereo sound: the scores of left and right, the error of the level difference
+of the channels in three bands, and of their correlation.
 """
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from common import write
+from common import ALBUMS, write
+import typer
 from einops import rearrange
 
 from celae.autoencoder import load_model
@@ -79,23 +80,19 @@ def study(folder, n, seed):
                                                   **compare(way(model, wav), wav))
 
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
-    parser.add_argument('--n', type=int, default=3, help='tracks of each album')
-    parser.add_argument('--seed', type=int, default=0)
-    args = parser.parse_args()
+def main(folder: Path = ALBUMS, n: int = 3, seed: int = 0):
     torch.set_num_threads(1)
-    table = pd.DataFrame(study(args.folder, args.n, args.seed))
+    table = pd.DataFrame(study(folder, n, seed))
     names = [name for name in table if name not in ('way', 'label', 'track')]
     wide = table.pivot(index=['label', 'track'], columns='way', values=names)
     rows = []
     for name in names:
-        gain = wide[name]['middle and side'] - wide[name]['left and right']
+        left_right, middle_side = wide[name]['left and right'], wide[name]['middle and side']
+        gain = middle_side - left_right
         low, high = bootstrap_interval(gain, gain.index.get_level_values('track'))
-        rows.append(dict(score=name, left_right=wide[name]['left and right'].mean(),
-                         middle_side=wide[name]['middle and side'].mean(), difference=gain.mean(), low=low,
-                         high=high))
-    print(pd.DataFrame(rows).round(3).to_string())
-    write('stereo', n_tracks=len(wide), seed=args.seed, rows=rows)
+        rows.append(dict(score=name, left_right=left_right.mean(), middle_side=middle_side.mean(), difference=gain.mean(),
+                         low=low, high=high))
+    write('stereo', n_tracks=len(wide), seed=seed, rows=rows)
+
+
+if __name__ == '__main__': typer.run(main)

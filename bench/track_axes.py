@@ -1,15 +1,16 @@
 """Do axes on which clips of one track lie close tell more of styles and albums than the statistics of MFCC and chroma?
 
-    python bench/track_axes.py data/albums                    (a quarter of an hour on two cores)
+    python bench/track_axes.py                    (a quarter of an hour on two cores)
 
-On built-in tracks that no weights have learned from, and on eight albums: six of them the encoder has learned from, without their names. Everything is
-probed twice, as it is and after `augment`, since albums are also told apart by how they were mastered.
+On built-in tracks that no weights have learned from, and on eight albums: six of them the encoder has learned from,
+without their names. Everything is probed twice, as it is and after `augment`, since albums are also told apart by how
+they were mastered.
 """
-import argparse
 from pathlib import Path
 
 import numpy as np
-from common import write
+from common import ALBUMS, CACHE, TEST, write
+import typer
 
 from celae.autoencoder import Size, load_model
 from celae.data import Clips, clip_table, load_clips
@@ -67,25 +68,20 @@ def compared(clips, vectors, elsewhere, fresh):
     return rows
 
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
-    parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--fresh', nargs='+', default=['arcade', 'orchestral'],
-                        help='albums that the shipped encoder has not learned from')
-    parser.add_argument('--clips', type=int, default=2_000, help='of the albums')
-    args = parser.parse_args()
+def main(folder: Path = ALBUMS, cache: Path = CACHE, n: int = 2000):
     model = load_model().with_size(Size(64))
     codecs = {OURS: model, f'{OURS}, untrained': untrained(model)}
-    music = {'built-in': clip_table(builtin_music(tracks_per_style=24, seed=3000)),
-             'albums': clip_table(args.folder, args.clips)}
-    music = {name: load_clips(table, args.cache) for name, table in music.items()}
+    music = {'built-in': clip_table(builtin_music(tracks_per_style=24, seed=3000)), 'albums': clip_table(folder, n)}
+    music = {name: load_clips(table, cache) for name, table in music.items()}
     vectors = {name: vectors_of(clips, codecs) for name, clips in music.items()}
-    axes = {name: TrackAxes().fit(np.concatenate(vectors[name][OURS]), np.tile(clips.tracks, 3)) for name,
-            clips in music.items()}
-    tables = {name: dict(n_clips=len(clips), n_tracks=int(clips.tracks.nunique()),
-                         table=compared(clips, vectors[name], axes[other], args.fresh if name == 'albums'
-                                        else sorted(set(clips.labels))))
-              for (name, clips), other in zip(music.items(), reversed(music))}
-    write('track_axes', fresh=args.fresh, n_axes=TrackAxes().n_axes, pooling=ALL_STATISTICS, music=tables)
+    axes = {name: TrackAxes().fit(np.concatenate(vectors[name][OURS]), np.tile(clips.tracks, 3))
+            for name, clips in music.items()}
+    tables = {}
+    for (name, clips), other in zip(music.items(), reversed(music)):
+        fresh = TEST if name == 'albums' else sorted(set(clips.labels))
+        tables[name] = dict(n_clips=len(clips), n_tracks=int(clips.tracks.nunique()),
+                            table=compared(clips, vectors[name], axes[other], fresh))
+    write('track_axes', fresh=TEST, n_axes=TrackAxes().n_axes, pooling=ALL_STATISTICS, music=tables)
+
+
+if __name__ == '__main__': typer.run(main)
