@@ -41,8 +41,10 @@ class NoOffsets(MusicAutoencoder):
 
 class NoNoise(MusicAutoencoder):
     "Without the stochastic part."
-    def decode(self, latent, n_samples): return self.sound(spectrum(self, latent, n_samples)[0], latent, n_samples)
-    def sound(self, spec, latent, n_samples): return istft(spec, n_samples) * latent.level.exp()[:, None, None]
+    def decode(self, latent, n_samples): return self.sound(spectrum(self, latent, n_samples)[0], latent,
+                                                           n_samples)
+    def sound(self, spec, latent, n_samples): return istft(spec,
+                                                           n_samples) * latent.level.exp()[:, None, None]
 
 
 class NoResidual(NoNoise):

@@ -38,15 +38,18 @@ def of_each_label(clips, n, seed):
 
 def in_memory(clips):
     "The clips with their own sound alone, to be sent to a different process."
-    return Clips(clips.table.assign(row=range(len(clips))), np.stack([clips.wavs[row] for row in clips.table.row]))
+    return Clips(clips.table.assign(row=range(len(clips))),
+                 np.stack([clips.wavs[row] for row in clips.table.row]))
 
 
 def training_clips(folder, cache, seed=0, most=2000, tracks=12):
     "Clips of the albums with their splits; and the same with built-in music, two clips a track, under 'train'."
     albums = in_memory(split_by_album(load_clips(clip_table(folder, most, seed=0), cache), TEST, 48, seed))
-    extra = in_memory(load_clips(clip_table(builtin_music(tracks_per_style=tracks, seed=1000), 16 * tracks), cache))
+    extra = in_memory(load_clips(clip_table(builtin_music(tracks_per_style=tracks, seed=1000), 16 * tracks),
+                                 cache))
     more = extra.table.assign(split='train', row=extra.table.row + len(albums))
-    return albums, Clips(pd.concat([albums.table, more], ignore_index=True), np.concatenate([albums.wavs, extra.wavs]))
+    return albums, Clips(pd.concat([albums.table, more], ignore_index=True),
+                         np.concatenate([albums.wavs, extra.wavs]))
 
 
 def freeze(network):

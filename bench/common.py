@@ -36,6 +36,9 @@ def write(name, **results):
     print(out)
 
 
+def recorded(name): return json.loads((RESULTS/f'{name}.json').read_text())
+
+
 def made_once(path, make):
     "What `make` returns, kept in a file of this benchmark."
     if not path.exists():

@@ -1,11 +1,10 @@
-"""The study of 2024 on real compositions, where genre is in the notes: rendered as one would hear them, and with instruments that tell nothing.
+"""The study of 2024 on real compositions, where genre is in the notes: rendered as usual, and with any instruments.
 
-    python bench/compositions.py --out runs/compositions                     (twenty minutes on one thread; goes on where it was interrupted)
-    python bench/compositions.py --out runs/compositions --silu-steps 60     the models of 2024 too, trained on the training split (ten minutes more)
+    python bench/compositions.py            (half an hour on one thread; goes on where it was interrupted)
 
-Clips of one piece, and of its variants, are never on both sides. Frames are probed on the pieces that are not 'train'; genres and factors in five folds.
+Clips of one piece, and of its variants, are never on both sides. Frames are probed on the pieces that are not 'train';
+genres and factors in five folds. The models of 2024 are trained on the training split.
 """
-import argparse
 from pathlib import Path
 
 import librosa
@@ -13,6 +12,7 @@ import mir_eval
 import numpy as np
 import pandas as pd
 import torch
+import typer
 from baselines import silu_2024
 from common import SILU_SIZES, made_once, write
 from knowledge import POOLING, detail_chroma
@@ -220,13 +220,6 @@ def factors_of(table):
                            'instrument family': table.instrument.map(instrument_name_to_program) // 8})[list(FACTORS)]
 
 
-def load(instruments, accompany, args):
-    "The first clips of each piece; alone: of tunes only, since all else is never accompanied."
-    clips = load_compositions(args.pieces, args.seed, instruments, accompany, None if accompany else TUNES)
-    clips = clips[(clips.table.n_samples == CLIP_SAMPLES).to_numpy()]
-    return clips[clips.table.groupby('track').head(args.clips).index]
-
-
 def confusion(x, clips):
     "Shares of each genre's clips by what they were classified as."
     judged = probe(x, clips.labels, clips.table.tune).clips
@@ -300,28 +293,23 @@ def study(clips, out, silu):
                 **made_once(out/f'{which}-rest.pkl', rest))
 
 
-def train_silu(clips, out, steps):
-    "The models of 2024 at their three sizes."
-    return [silu_2024(clips, size, steps, out/f'{size}') for size in SILU_SIZES] if steps else []
-
-
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=Path('runs/compositions'))
-    parser.add_argument('--pieces', type=int, default=37, help='of each genre; 37 are three hours')
-    parser.add_argument('--clips', type=int, default=3, help='of each piece')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--silu-steps', type=int, default=0,
-                        help='of the models of 2024, of 16 clips; 0: without them')
-    args = parser.parse_args()
+def main(out: Path = Path('runs/compositions'), pieces: int = 37, n: int = 3, seed: int = 0,
+         silu_steps: int = 60):
     torch.set_num_threads(1)
-    silu, results, alone = train_silu(load('any', True, args), args.out/'silu', args.silu_steps), {}, {}
+    def load(instruments, accompany=True):
+        "The first clips of each piece; alone: of tunes only, since all else is never accompanied."
+        clips = load_compositions(pieces, seed, instruments, accompany, None if accompany else TUNES)
+        clips = clips[(clips.table.n_samples == CLIP_SAMPLES).to_numpy()]
+        return clips[clips.table.groupby('track').head(n).index]
+    silu, results, alone = [silu_2024(load('any'), size, silu_steps, out/'silu'/str(size))
+                            for size in SILU_SIZES], {}, {}
     for instruments in ('any', 'usual'):
-        out = args.out/instruments
-        out.mkdir(parents=True, exist_ok=True)
-        results[instruments] = study(load(instruments, True, args), out, silu)
-        tunes = load(instruments, False, args)
-        alone[instruments] = tune_table(described(tunes, out, False, [])[1], tunes)
-    write('compositions', pieces=args.pieces, clips=args.clips, seed=args.seed, silu_steps=args.silu_steps,
-          renderings=results, alone=alone)
+        (folder := out/instruments).mkdir(parents=True, exist_ok=True)
+        results[instruments] = study(load(instruments), folder, silu)
+        tunes = load(instruments, False)
+        alone[instruments] = tune_table(described(tunes, folder, False, [])[1], tunes)
+    write('compositions', pieces=pieces, clips=n, seed=seed, silu_steps=silu_steps, renderings=results,
+          alone=alone)
+
+
+if __name__ == '__main__': typer.run(main)

@@ -96,7 +96,8 @@ def study(name, n, seed):
 
 def main(n: int = 96):
     torch.set_num_threads(1)
-    write('control', secs=SECS, n=n, guidance=GUIDANCE, rate=SR, priors={name: study(name, n, 0) for name in PRIORS})
+    write('control', secs=SECS, n=n, guidance=GUIDANCE, rate=SR, priors={name: study(name, n, 0)
+                                                            for name in PRIORS})
 
 
 if __name__ == '__main__': typer.run(main)

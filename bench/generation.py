@@ -1,13 +1,10 @@
 """Generated clips beside real ones: the priors that ship, and what they have to beat, 1 000 clips a row.
 
-    python bench/generation.py data/albums --out runs/generation       (two hours on one core; goes on where it was interrupted)
-    python bench/generation.py data/albums --speed                     (how fast it is alone, anew, for a machine that was busy then)
+    python bench/generation.py            (two hours on one core; goes on where it was interrupted)
 
-The reference set is the clips that the prior has learned from; notes are transcribed of 500 clips of each row. Each row has as many clips of each label
-as the held-out music: test tracks of the albums, and built-in tracks of a different seed.
+The reference set is the clips that the prior has learned from; notes are transcribed of 500 clips of each row. Each row
+has as many clips of each label as the held-out music: test tracks of the albums, and built-in tracks of another seed.
 """
-import argparse
-import json
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -19,8 +16,9 @@ from statistics import median
 import numpy as np
 import pandas as pd
 import torch
+import typer
 from baselines import silu_2024
-from common import RESULTS, write
+from common import ALBUMS, CACHE, write
 from judges import embed
 from prior import built_in, known_clips
 
@@ -34,7 +32,8 @@ from celae.latent_analysis import encode_clips
 from celae.models import Latent, model_hash
 from celae.set_metrics import ReferenceSet, evaluate_sets, note_vectors, sound_vectors
 
-CHUNK, LONG, NOTES = 125, 5, 500   # clips described at a time; pieces of 5 s cut from one longer clip; clips of each row whose notes are transcribed
+CHUNK, LONG = 125, 5   # clips described at a time; pieces of 5 s cut from one longer clip
+NOTES = 500            # clips of each row whose notes are transcribed
 KINDS = dict(sound=sound_vectors, notes=note_vectors, judge=embed)
 
 
@@ -53,7 +52,7 @@ def music_of(name, folder, cache, n):
 
 
 def gaussian(z, n, seed, n_dims=256):
-    "Draw latents from a Gaussian fitted to whole clips, in as many principal components as there are clips or 256."
+    "Draw latents from a Gaussian fitted to whole clips, in 256 principal components or as many as there are clips."
     flat = z.flatten(1).double()
     mean = flat.mean(0)
     _, s, v = torch.linalg.svd(flat - mean, full_matrices=False)
@@ -74,7 +73,7 @@ def stack(latents):
 
 
 def by_label(latent, labels, wanted, draw):
-    "Latents of as many clips of each label as are wanted, in that order; `draw` takes the known ones of a label, a number and a seed."
+    "Latents of as many clips of each label as are wanted, in that order; `draw`: of (latents of a label, n, seed)."
     wanted, order, made = np.asarray(wanted), [], []
     for i, label in enumerate(sorted(set(wanted))):
         rows, mine = torch.tensor(np.asarray(labels) == label), np.flatnonzero(wanted == label)
@@ -124,91 +123,78 @@ def speed(prior, model):
     return dict(median=median(rates[1:]), low=min(rates[1:]), high=max(rates[1:]))
 
 
-def measure_speed_anew():
-    "Replace nothing but the speed in the results."
-    file = RESULTS/'generation.json'
-    found = json.loads(file.read_text())
-    for name, each in found['music'].items(): each['x_real_time'] = speed(load_prior(f'prior-{name}'),
-                                                            load_model('musical'))
-    file.write_text(json.dumps(found, indent=1) + '\n')
-
-
-def collect(name, args):
-    "The tables of one kind of music."
-    out = args.out/name
-    out.mkdir(parents=True, exist_ok=True)
-    clips, known, others = music_of(name, args.folder, args.cache, args.n)
-    model, prior, silu = load_model('musical'), load_prior(f'prior-{name}'), silu_2024(clips, 11_025, 300, out/'silu')
+def rows_to_make(model, prior, silu, clips, known, others):
+    "Row -> what makes its clips, or their latents, when they are wanted."
     wanted, some = others.labels.to_numpy(), known[known.table.groupby('label').head(100).index]
-    latent, flat = cache(lambda: encode_clips(model,
-                                              known)), cache(lambda: encode_clips(silu, some))    # only where a row is made
-    rates = speed(prior, model)
-    print(name, len(known), 'known clips; x real time', rates, flush=True)
+    latent, flat = cache(lambda: encode_clips(model, known)), cache(lambda: encode_clips(silu, some))
     n = model.n_frames(CLIP_SAMPLES)
     def long():                                                      # the first piece of each is left out
         made = sample(prior, wanted[::LONG], (LONG + 1) * n)
         return stack([Latent(made.z[..., i * n:(i + 1) * n], made.level) for i in range(1, LONG + 1)])
-    rows = {'known': lambda: known, 'real, held out': lambda: others,
+    def of_clips(of, n, seed): return Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).level)
+    def drawn(draw): return lambda: by_label(latent(), known.labels, wanted, draw)
+    return {'known': lambda: known, 'real, held out': lambda: others,
             'the same, decoded': lambda: encode_clips(model, others),
             'generated': lambda: sample(prior, wanted, n), 'generated, cut from half a minute': long,
-            'random latents': lambda: by_label(latent(), known.labels, wanted, lambda of, n,
-                                               seed: random_latent(of, n, seed=seed)),
-                                               'Gaussian of whole clips': lambda: by_label(latent(), known.labels, wanted, lambda of, n, seed: Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).level)),
-            'averages of 3 clips': lambda: by_label(latent(), known.labels, wanted, averages),
-            '2024 model, random': lambda: by_label(flat(), some.labels, wanted, lambda of, n,
-                                                   seed: random_latent(of, n, seed=seed))}
+            'random latents': drawn(at_random), 'Gaussian of whole clips': drawn(of_clips),
+            'averages of 3 clips': drawn(averages),
+            '2024 model, random': lambda: by_label(flat(), some.labels, wanted, at_random)}
+
+
+def at_random(of, n, seed): return random_latent(of, n, seed=seed)
+
+
+def describe_rows(rows, out, n, n_known, tag):
+    "Vectors of each kind of each row, made where they are missing: (row, kind) -> clips chosen, files."
     jobs, tables = [], {}
-    with ProcessPoolExecutor(args.workers, get_context('spawn'), initializer=begin,
+    with ProcessPoolExecutor(cpu_count(), get_context('spawn'), initializer=begin,
                              initargs=(out/'silu',)) as pool:
-        for row, make in rows.items():
-            what, n_all = None, len(known) if row == 'known' else args.n
-            for kind in KINDS:
-                n_clips = n_all if kind != 'notes' else args.n if row == 'known' else min(NOTES, n_all)
-                chosen = np.random.default_rng(0).permutation(n_all)[:n_clips]
-                tag = f'-{model_hash(prior)}' if 'generated' in row else ''
-                paths = [out/f'{row}{tag}-{kind}-{i}.parquet' for i in range(0, n_clips, CHUNK)]
-                tables[row, kind] = chosen, paths
-                for path, mine in zip(paths, np.split(chosen, range(CHUNK, n_clips, CHUNK))):
-                    if path.exists(): continue
-                    if what is None: what = make()
-                    clips = what[mine].tensor() if isinstance(what,
-                                                            Clips) else ('silu' if '2024' in row
-                                                            else 'musical', rows_of(what, mine))
-                    jobs.append(pool.submit(describe, path, kind, clips))
-        for job in progress(jobs, f'describing {name}', len(jobs)): job.result()
-    result = dict(n_known=len(known), n_clips=args.n, n_notes=min(NOTES, args.n),
-                  n_tracks=others.tracks.nunique(), x_real_time=rates)
+        for (row, make), kind in ((item, kind) for item in rows.items() for kind in KINDS):
+            n_all = n_known if row == 'known' else n
+            n_clips = n_all if kind != 'notes' else n if row == 'known' else min(NOTES, n_all)
+            chosen = np.random.default_rng(0).permutation(n_all)[:n_clips]
+            paths = [out/f'{row}{tag * ("generated" in row)}-{kind}-{i}.parquet'
+                     for i in range(0, n_clips, CHUNK)]
+            tables[row, kind] = chosen, paths
+            for path, mine in zip(paths, np.split(chosen, range(CHUNK, n_clips, CHUNK))):
+                if path.exists(): continue
+                what, name = make(), 'silu' if '2024' in row else 'musical'
+                wav = what[mine].tensor() if isinstance(what, Clips) else (name, rows_of(what, mine))
+                jobs.append(pool.submit(describe, path, kind, wav))
+        for job in progress(jobs, 'describing', len(jobs)): job.result()
+    return tables
+
+
+def collect(name, folder, cache_folder, out, n):
+    "The tables of one kind of music."
+    out.mkdir(parents=True, exist_ok=True)
+    clips, known, others = music_of(name, folder, cache_folder, n)
+    model, prior, silu = load_model('musical'), load_prior(f'prior-{name}'), silu_2024(clips, 11_025, 300, out/'silu')
+    rows = {row: cache(make) for row, make in rows_to_make(model, prior, silu, clips, known, others).items()}
+    tables = describe_rows(rows, out, n, len(known), f'-{model_hash(prior)}')
+    wanted, half = others.labels.to_numpy(), 'generated, cut from half a minute'
+    result = dict(n_known=len(known), n_clips=n, n_notes=min(NOTES, n), n_tracks=others.tracks.nunique(),
+                  x_real_time=speed(prior, model))
+    from_half = np.arange(len(wanted)) % len(wanted[::LONG])
+    tracks = ('real, held out', 'the same, decoded', 'copies of known clips')
+    groups, labels = {half: from_half} | dict.fromkeys(tracks,
+                                                       others.tracks.to_numpy()), {half: wanted[::LONG][from_half]}
     for kind in KINDS:
-        vectors = {row: pd.concat([pd.read_parquet(path) for path in tables[row, kind][1]], ignore_index=True)
+        vectors = {row: pd.concat(map(pd.read_parquet, tables[row, kind][1]), ignore_index=True)
                    for row in rows}
-        drawn = tables['generated',
-                       kind][0]                            # the same for each row but the known one
+        drawn = tables['generated', kind][0]                         # the same for each row but the known one
         real = ReferenceSet(vectors.pop('known'), known.labels.to_numpy()[tables['known', kind][0]])
         nearest = real.distances(vectors['real, held out']).argmin(1)
         vectors['copies of known clips'] = real.vectors.iloc[nearest].reset_index(drop=True)
-        from_half = np.arange(len(wanted)) % len(wanted[::LONG])
-        groups = {'generated, cut from half a minute': from_half} | dict.fromkeys(('real, held out', 'the same, decoded', 'copies of known clips'), others.tracks.to_numpy())
-        labels = {'generated, cut from half a minute': wanted[::LONG][from_half]}
-        result[kind] = evaluate_sets({row: (x, labels.get(row, wanted)[drawn],
-                                            groups.get(row, np.arange(len(wanted)))[drawn]) for row,
-                                            x in vectors.items()}, real).to_dict('records')
-        print(pd.DataFrame(result[kind]).filter(regex='^(?!.*_(low|high))').round(3).to_string(), flush=True)
+        sets = {row: (x, labels.get(row, wanted)[drawn], groups.get(row, np.arange(len(wanted)))[drawn])
+                for row, x in vectors.items()}
+        result[kind] = evaluate_sets(sets, real).to_dict('records')
     return result
 
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
-    parser.add_argument('--out', type=Path, default=Path('runs/generation'))
-    parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--n', type=int, default=1000, help='clips of each row')
-    parser.add_argument('--workers', type=int, default=cpu_count(), help='processes')
-    parser.add_argument('--speed', action='store_true', help='only measure how fast music is made')
-    parser.add_argument('--only', choices=('builtin', 'albums'))
-    args = parser.parse_args()
-    if args.speed: measure_speed_anew()
-    else:
-        results = {name: collect(name, args)
-                   for name in ((args.only,) if args.only else ('builtin', 'albums'))}
-        if not args.only: write('generation', rate=SR, music=results)
+def main(folder: Path = ALBUMS, out: Path = Path('runs/generation'), cache: Path = CACHE, n: int = 1000):
+    write('generation', rate=SR, music={name: collect(name, folder, cache, out/name, n)
+                                        for name in ('builtin', 'albums')})
+
+
+if __name__ == '__main__': typer.run(main)

@@ -141,15 +141,17 @@ def main(folder: Path = ALBUMS, out: Path = Path('runs/judges'), cache: Path = C
     table, albums, itself = [], {}, {}
     for kind in KINDS:
         real = ReferenceSet(reference[kind], known.labels)
-        groups = dict.fromkeys(DRAWN, np.arange(len(others)))          # nothing of a set that is drawn has a track
+        groups = dict.fromkeys(DRAWN,
+                               np.arange(len(others)))          # nothing of a set that is drawn has a track
         rows = {name: (each[kind], others.labels.to_numpy(), groups.get(name, others.tracks.to_numpy()))
                 for name, each in vectors.items()}
-        scores = evaluate_sets(rows, real).assign(by=kind, values_per_clip=[size for size, _ in sets.values()])
+        scores = evaluate_sets(rows, real).assign(by=kind,
+                                                  values_per_clip=[size for size, _ in sets.values()])
         table += scores.to_dict('records')
         albums[kind] = single_albums(reference[kind], known.labels.to_numpy())
         itself[kind] = frechet_distance(real.points, real.points)
-    write('judges', n_clips=len(others), n_known=len(known), n_tracks=others.tracks.nunique(), n_numbers=N_ALIVE,
-          itself=itself, albums=albums, table=table)
+    write('judges', n_clips=len(others), n_known=len(known), n_tracks=others.tracks.nunique(),
+          n_numbers=N_ALIVE, itself=itself, albums=albums, table=table)
 
 
 if __name__ == '__main__': typer.run(main)

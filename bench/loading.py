@@ -1,10 +1,8 @@
 """How fast music is decoded, loaded, and turned into latent files, and in how much memory.
 
     pip install torchcodec                               (if FFmpeg is there; left out of the table otherwise)
-    python bench/loading.py data/albums                  (a quarter of an hour on two cores)
+    python bench/loading.py                (a quarter of an hour on two cores)
 """
-import argparse
-import json
 import os
 import subprocess
 import sys
@@ -18,7 +16,8 @@ import numpy as np
 import soundfile as sf
 import soxr
 import torch
-from common import RESULTS, write
+import typer
+from common import ALBUMS, CACHE, write
 
 from celae.autoencoder import load_model
 from celae.data import CLIP_SAMPLES, ClipDataset, clip_table, find_audio, load_clips
@@ -128,23 +127,10 @@ def long_files(temp):
     return rows
 
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
-    parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--turns', type=int, default=3)
-    parser.add_argument('--clips', type=int, default=160,
-                        help='clips that are decoded anew by each way of loading')
-    parser.add_argument('--only', nargs='+', choices=('prepare', 'loading', 'long_files'),
-                        help='measure these and leave the others as they were measured before')
-    args = parser.parse_args()
-    parts = args.only or ('prepare', 'loading', 'long_files')
-    found = {} if len(parts) == 3 else {name: rows for name,
-                                        rows in json.loads((RESULTS/'loading.json').read_text()).items()
-                                        if name in ('prepare', 'loading', 'long_files')}
-    if 'prepare' in parts: found['prepare'] = preparing(args.folder, args.turns)
-    if 'loading' in parts: found['loading'] = loading(args.folder, args.cache, args.clips)
-    if 'long_files' in parts:
-        with TemporaryDirectory() as temp: found['long_files'] = long_files(Path(temp))
-    write('loading', turns=args.turns, **found)
+def main(folder: Path = ALBUMS, cache: Path = CACHE, turns: int = 3, n: int = 160):
+    with TemporaryDirectory() as temp: long = long_files(Path(temp))
+    write('loading', turns=turns, prepare=preparing(folder, turns), loading=loading(folder, cache, n),
+          long_files=long)
+
+
+if __name__ == '__main__': typer.run(main)

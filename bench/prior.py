@@ -48,10 +48,10 @@ def learn(clips, out, steps, lr, start=None, n_transposed=0):
     before = json.loads((start/'prior.json').read_text()) if start else dict(steps=0, minutes=0)
     _, history = fit_prior(latent, clips, out, load_model('musical'), steps, BATCH, lr, described=described,
                            start=start and load_prior(start), n_transposed=n_transposed, resume=True)
-    facts = dict(minutes=before['minutes'] + (time.time() - began) / 60, seed=0, tracks=clips.table.track.nunique(),
-                 threads=torch.get_num_threads(), steps=before['steps'] + int(history.step.max()),
-                 n_transposed=n_transposed, windows=clips.table.split.value_counts().to_dict(),
-                 valid_loss=history.valid_loss.min())
+    facts = dict(minutes=before['minutes'] + (time.time() - began) / 60, seed=0,
+                 tracks=clips.table.track.nunique(), threads=torch.get_num_threads(), steps=before['steps']
+                 + int(history.step.max()), n_transposed=n_transposed,
+                 windows=clips.table.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
     (out/'prior.json').write_text(json.dumps(facts, default=float))
 
 

@@ -20,7 +20,7 @@ import torchaudio
 import typer
 from autoencoder import in_memory, training_clips
 from baselines import Identity, LargestCoefficients, OtherClip, StrongestBins
-from common import ALBUMS, CACHE, RESULTS, SILU_SIZES, TEST, write
+from common import ALBUMS, CACHE, RESULTS, SILU_SIZES, TEST, recorded, write
 
 from celae.autoencoder import SIZES, Size, load_model
 from celae.data import CLIP_SAMPLES
@@ -72,11 +72,14 @@ def codecs_of(model, pca):
     codecs |= {name: model.with_size(name) for name in SIZES}
     codecs |= {f'{n} channels': model.with_size(Size(n)) for n in (16, 8)}
     for n in REFERENCE_SIZES:
-        codecs |= {f'resampling {n}': Resampling(n), f'sparse MDCT {n}': SparseMDCT(n, 1024 if n > 5_000 else 2048)}
-        if n > 1_000: codecs |= {f'strongest bins {n}': StrongestBins(n), f'largest coefficients {n}': LargestCoefficients(n)}
+        codecs |= {f'resampling {n}': Resampling(n),
+                   f'sparse MDCT {n}': SparseMDCT(n, 1024 if n > 5_000 else 2048)}
+        if n > 1_000: codecs |= {f'strongest bins {n}': StrongestBins(n),
+                                 f'largest coefficients {n}': LargestCoefficients(n)}
         if n > 3_000: codecs[f'strongest bins of each second {n}'] = StrongestBins(n, period=11)
     codecs |= {f'PCA {codec.values_per_clip}': codec for codec in pca}
-    return codecs | {'noise vocoder': NoiseVocoder(), 'standing noise': StandingNoise(), 'Opus, smallest': Opus()}
+    return codecs | {'noise vocoder': NoiseVocoder(), 'standing noise': StandingNoise(),
+                     'Opus, smallest': Opus()}
 
 
 def begin(clips):
@@ -168,27 +171,33 @@ def keep_excerpts(codecs, test, secs=3):
     return kept
 
 
-def main(folder: Path = ALBUMS, cache: Path = CACHE, out: Path = Path('runs/rate-distortion'), model: str = 'autoencoder',
-         clips: int = 16, seed: int = 0):
+def main(folder: Path = ALBUMS, cache: Path = CACHE, out: Path = Path('runs/rate-distortion'),
+         model: str = 'autoencoder', clips: int = 16, seed: int = 0):
     albums, _ = training_clips(folder, cache, seed)
     model, all_test, learn = load_model(model), in_memory(albums.split('test')), albums.split('train')[:512]
     rows = all_test.table.groupby('label').sample(clips, random_state=seed).index.to_numpy()
     test, old = all_test[rows], Path('runs/albums/models')
     pca = [PCACodec(d).fit(learn.batches(32)) for d in (255, 128, 51, 32, 16, 8, 4)]
-    codecs = codecs_of(model, pca) | {f'SiLU {n}': load_model(old/f'silu-{n}') for n in SILU_SIZES if (old/f'silu-{n}').exists()}
+    codecs = codecs_of(model, pca) | {f'SiLU {n}': load_model(old/f'silu-{n}') for n in SILU_SIZES
+                                      if (old/f'silu-{n}').exists()}
     shown = ('original', 'different', 'resampling', 'sparse', 'noise', 'standing', 'Opus,', *SIZES, '16', '8')
     def slow(name, codec): return name.split()[0] in shown and not 12_000 < codec.values_per_clip < CLIP_SAMPLES
     with ProcessPoolExecutor(cpu_count(), get_context('spawn'), begin, [all_test]) as pool:
-        jobs = [pool.submit(score, name, codec, rows, slow(name, codec), out) for name, codec in codecs.items()]
+        jobs = [pool.submit(score, name, codec, rows, slow(name, codec), out) for name,
+                codec in codecs.items()]
         searches = {name: pool.submit(found_again, name, codec, out) for name, codec in codecs.items()
                     if codec.values_per_clip <= 6_910 and name.split()[0] in shown}
         table, each = zip(*[job.result() for job in progress(jobs, 'scoring')])
         found = {name: job.result() for name, job in searches.items()}
     files = {name: kilobits(model.with_size(name), test) for name in SIZES}
-    files |= {kind: np.mean([file_codec(x[0], kind, .99)[1] for x in test.batches(1)]) for kind in FILE_CODECS}
+    files |= {kind: np.mean([file_codec(x[0], kind, .99)[1] for x in test.batches(1)])
+              for kind in FILE_CODECS}
     quoted = {name: codecs[name] for name in ('musical', 'compact', 'base', 'quarter', 'sparse MDCT 3455')}
-    write('rate_distortion', seed=seed, test=TEST, n_clips=len(test), n_tracks=test.tracks.nunique(), table=list(table),
-          kilobits=files, found=found, n_found=len(all_test), sounds=keep_excerpts(quoted, test),
+    trained = Path('runs/joint/history.csv')       # else as it was when those that ship were trained
+    history = pd.read_csv(trained).round(5).to_dict('records') if trained.exists() else recorded('rate_distortion')['history']
+    write('rate_distortion', seed=seed, test=TEST, history=history, n_clips=len(test),
+          n_tracks=test.tracks.nunique(), table=list(table), kilobits=files, found=found,
+          n_found=len(all_test), sounds=keep_excerpts(quoted, test),
           clips=[clip for clips in each for clip in clips if clip['codec'] in SIZES])
 
 

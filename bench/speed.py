@@ -6,7 +6,6 @@
 Weights are random, which makes no difference to the time. Codecs take turns, so that a busy machine slows all of them; figures are
 medians over the turns, as seconds of sound per second. Memory is what the resident set of a process that does nothing else grows by at most.
 """
-import argparse
 import json
 import statistics
 import subprocess
@@ -17,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from common import RESULTS, write
+import typer
+from common import write
 
 from celae.autoencoder import MusicAutoencoder
 from celae.data import CLIP_SAMPLES, ClipDataset, Clips
@@ -104,42 +104,36 @@ def training(preset, steps):
                 high=float(np.percentile(rates, 90)))
 
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--turns', type=int, default=7, help='0: measure memory only')
-    parser.add_argument('--memory', choices=list(CODECS),
-                        help='only this codec, once, and how much memory it took (what the script asks of itself)')
-    args = parser.parse_args()
-    if args.memory:
+def memory_of(name):
+    "Memory that a codec takes, in a process of its own."
+    said = subprocess.run([sys.executable, __file__, '--memory', name], capture_output=True, text=True,
+                          check=True).stdout
+    return json.loads(said.splitlines()[-1])
+
+
+def main(turns: int = 7, memory: str = None):
+    if memory:                       # what the script asks of itself
         before = resident('VmRSS')
         Path('/proc/self/clear_refs').write_text('5')            # forget the peak of the imports
-        once(CODECS[args.memory](), 1, False)
-        print(json.dumps(resident('VmHWM') - before))
-        sys.exit()
-
-    memory = {name: json.loads(subprocess.run([sys.executable, __file__, '--memory', name],
-                                              capture_output=True, text=True,
-                                              check=True).stdout.splitlines()[-1])
-              for name in CODECS}
-    if not args.turns:                       # only memory, beside times that were measured before
-        found = json.loads((RESULTS/'speed.json').read_text())
-        (RESULTS/'speed.json').write_text(json.dumps(found | dict(memory_mb=memory), indent=1) + '\n')
-        sys.exit()
+        once(CODECS[memory](), 1, False)
+        return print(json.dumps(resident('VmHWM') - before))
     codecs, rows = {name: make() for name, make in CODECS.items()}, []
     for kind, bs, bf16 in (('one clip, float32', 1, False), ('batch of 16, float32', 16, False),
                            ('batch of 16, bf16', 16, True)):
         took = {name: [] for name in codecs}
-        for turn in range(args.turns if bs == 1 else max(3, args.turns // 2)):
+        for turn in range(turns if bs == 1 else max(3, turns // 2)):
             for name, codec in codecs.items():
                 secs = once(codec, bs, bf16)
                 if turn: took[name].append(secs)       # the first turn warms up
         for name, secs in took.items():
-            rates = [[bs * SECS / s for s in part]
-                     for part in zip(*secs)] + [[bs * SECS / sum(s) for s in secs]]
-            rows.append(dict(codec=name, kind=kind, **{what: statistics.median(rate) for what,
-                                                       rate in zip(('encode', 'decode', 'both'), rates)},
-                             both_low=min(rates[2]), both_high=max(rates[2])))
-            print(rows[-1], flush=True)
+            rates = np.array([[bs * SECS / s for s in (encode, decode, encode + decode)] for encode,
+                              decode in secs])
+            medians = dict(zip(('encode', 'decode', 'both'), np.median(rates, 0)))
+            rows.append(dict(codec=name, kind=kind, **medians, both_low=rates[:, 2].min(),
+                             both_high=rates[:, 2].max()))
     trained = {'celae, all sizes': training('autoencoder', 40), '2024 SiLU 55125': training('silu', 8)}
-    write('speed', turns=args.turns, rows=rows, memory_mb=memory, training_clips_a_second=trained)
+    write('speed', turns=turns, rows=rows, memory_mb={name: memory_of(name) for name in CODECS},
+          training_clips_a_second=trained)
+
+
+if __name__ == '__main__': typer.run(main)

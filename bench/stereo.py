@@ -90,8 +90,8 @@ def main(folder: Path = ALBUMS, n: int = 3, seed: int = 0):
         left_right, middle_side = wide[name]['left and right'], wide[name]['middle and side']
         gain = middle_side - left_right
         low, high = bootstrap_interval(gain, gain.index.get_level_values('track'))
-        rows.append(dict(score=name, left_right=left_right.mean(), middle_side=middle_side.mean(), difference=gain.mean(),
-                         low=low, high=high))
+        rows.append(dict(score=name, left_right=left_right.mean(), middle_side=middle_side.mean(),
+                         difference=gain.mean(), low=low, high=high))
     write('stereo', n_tracks=len(wide), seed=seed, rows=rows)
 
 

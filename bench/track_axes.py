@@ -71,7 +71,8 @@ def compared(clips, vectors, elsewhere, fresh):
 def main(folder: Path = ALBUMS, cache: Path = CACHE, n: int = 2000):
     model = load_model().with_size(Size(64))
     codecs = {OURS: model, f'{OURS}, untrained': untrained(model)}
-    music = {'built-in': clip_table(builtin_music(tracks_per_style=24, seed=3000)), 'albums': clip_table(folder, n)}
+    music = {'built-in': clip_table(builtin_music(tracks_per_style=24, seed=3000)),
+             'albums': clip_table(folder, n)}
     music = {name: load_clips(table, cache) for name, table in music.items()}
     vectors = {name: vectors_of(clips, codecs) for name, clips in music.items()}
     axes = {name: TrackAxes().fit(np.concatenate(vectors[name][OURS]), np.tile(clips.tracks, 3))
