@@ -23,7 +23,6 @@ from celae.models import Place
 from celae.references import mdct_frames
 from celae.sinusoids import HOP, istft
 
-
 class Uncoded(MusicAutoencoder):
     "Sinusoids as they were found: what their coding costs."
     def encode(self, wav, level=None):
@@ -31,13 +30,11 @@ class Uncoded(MusicAutoencoder):
         return super().encode(wav, level)
     def decode_roll(self, z): return self.found
 
-
 class NoOffsets(MusicAutoencoder):
     "Tones at the middle of their semitones."
     def decode_roll(self, z):
         amplitude, offset = super().decode_roll(z)
         return amplitude, 0 * offset
-
 
 class NoNoise(MusicAutoencoder):
     "Without the stochastic part."
@@ -46,13 +43,11 @@ class NoNoise(MusicAutoencoder):
     def sound(self, spec, latent, n_samples): return istft(spec,
                                                            n_samples) * latent.level.exp()[:, None, None]
 
-
 class NoResidual(NoNoise):
     "Sinusoids alone."
     def decode(self, latent, n_samples):
         tones = self.rolls.draw(self.decode_roll(latent.z), mdct_frames(n_samples, HOP), Place())
         return self.sound(tones, latent, n_samples)
-
 
 class NoSpectrum(MusicAutoencoder):
     "Without the channels of the spectrum."
@@ -60,23 +55,19 @@ class NoSpectrum(MusicAutoencoder):
     def decode(self, latent, n_samples):
         return super().decode(replace(latent, z=latent.z * self.keeps()[:, None]), n_samples)
 
-
 class NoSinusoids(NoSpectrum):
     "Without the channels of the sinusoids."
     def keeps(self): return ~super().keeps()
 
-
 VARIANTS = {'all parts': MusicAutoencoder, 'sinusoids not coded': Uncoded, 'no noise': NoNoise,
             'no offsets': NoOffsets, 'no residual': NoResidual, 'no channels of the spectrum': NoSpectrum,
             'no channels of the sinusoids': NoSinusoids}
-
 
 def variant(model, kind):
     "The same weights with a part less."
     other = model.with_size('musical')
     other.__class__ = kind
     return other
-
 
 def main(folder: Path = ALBUMS, cache: Path = CACHE, most: int = 2000, n: int = 16):
     torch.set_num_threads(1)
@@ -88,6 +79,5 @@ def main(folder: Path = ALBUMS, cache: Path = CACHE, most: int = 2000, n: int = 
         rows.append(dict(part=name, **movement(codec, test)))
         for metric in PERCEPTUAL: rows[-1] |= with_interval(scores, metric)
     write('ablation', test=TEST, n_clips=len(test), n_tracks=test.tracks.nunique(), table=rows)
-
 
 if __name__ == '__main__': typer.run(main)

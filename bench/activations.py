@@ -2,8 +2,8 @@
 
     python bench/activations.py            (an hour on two cores)
 
-The seed decides weights, order of batches and the split by track, so that the standard deviation covers all three.
-Nothing is chosen by the test clips: both models have the same steps and the same learning rate.
+The seed decides weights, order of batches and the split by track, so that the standard deviation covers all
+three. Nothing is chosen by the test clips: both models have the same steps and the same learning rate.
 """
 import tempfile
 from pathlib import Path
@@ -30,6 +30,5 @@ def main(folder: Path = ALBUMS, clips: int = 400, steps: int = 100, lr: float = 
                                valid_loss=history.valid_loss.min(), train_loss=history.train_loss.iloc[-1]))
     write('activations', folder='8 albums of freely licensed music', clips=clips, steps=steps, lr=lr,
           scores=scores, history=histories)
-
 
 if __name__ == '__main__': typer.run(main)

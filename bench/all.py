@@ -1,7 +1,7 @@
 """Make the data of a study again, or the weights that ship; fetch the music that they need.
 
     python bench/all.py                 the names
-    python bench/all.py generation      runs what writes bench/results of the page nbs/studies/generation.ipynb
+    python bench/all.py generation      what the page studies/generation.ipynb reads
     python bench/all.py weights         trains all that ships, from nothing, and puts it into the package
 """
 import subprocess
@@ -24,13 +24,11 @@ STUDIES = {      # page -> commands, in this order; music: those that need the a
                 'bench/prior.py builtin', 'tools/ship_weights.py prior-builtin runs/prior-builtin-keys']}
 NO_MUSIC = ('compositions', 'hostile_input', 'speed')
 
-
 def main(names):
     if not names or set(names) - set(STUDIES): sys.exit(f'{__doc__}\n{", ".join(STUDIES)}')
     needed = any(name not in NO_MUSIC for name in names)
     for command in ['bench/fetch_albums.py'] * needed + [each for name in names for each in STUDIES[name]]:
         print(f'python {command}', flush=True)
         subprocess.run([sys.executable, *command.split()], cwd=ROOT, check=True)
-
 
 if __name__ == '__main__': main(sys.argv[1:])

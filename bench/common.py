@@ -11,10 +11,9 @@ import torch
 from celae.files import atomic_write
 
 RESULTS = Path(__file__).parent/'results'
-ALBUMS, CACHE = Path('data/albums'), Path('data/cache')        # music that bench/fetch_albums.py fetches; decoded clips
+ALBUMS, CACHE = Path('data/albums'), Path('data/cache')   # made by fetch_albums.py; decoded clips
 SILU_SIZES = (11_025, 27_563, 55_125)                           # of the models of 2024
 TEST = ('arcade', 'orchestral')                                # albums that nothing learns from
-
 
 def machine():
     "Processor, threads and versions: a figure without them means little."
@@ -25,7 +24,6 @@ def machine():
                 **{name: version(name) for name in ('torch', 'lightning', 'numpy', 'scikit-learn',
                                                     'librosa')})
 
-
 def write(name, **results):
     "Write `bench/results/<name>.json`, with the command and the machine beside the results."
     out = RESULTS/f'{name}.json'
@@ -35,9 +33,7 @@ def write(name, **results):
                               default=float) + '\n')
     print(out)
 
-
 def recorded(name): return json.loads((RESULTS/f'{name}.json').read_text())
-
 
 def made_once(path, make):
     "What `make` returns, kept in a file of this benchmark."

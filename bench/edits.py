@@ -1,9 +1,10 @@
-"""Dose and response: what each edit does to the sound, strength by strength, beside the same done to the waveform.
+"""Dose and response: what each edit does to the sound, strength by strength, beside the same done to the
+waveform.
 
     python bench/edits.py                    (a quarter of an hour on two cores)
 
-One clip of each label of the built-in music, and one of each album. Styles are asked of a classifier that knows
-timbre, harmony and rhythm of other built-in tracks, not of the model.
+One clip of each label of the built-in music, and one of each album. Styles are asked of a classifier that
+knows timbre, harmony and rhythm of other built-in tracks, not of the model.
 """
 import logging
 import warnings
@@ -37,44 +38,35 @@ from celae.set_metrics import sound_vectors
 
 FRAME = 2048                                                # samples in a frame of z
 
-
 def numpy_edit(function, **how):
     "A function of librosa on a sound (1, 1, t)."
     return lambda wav: torch.from_numpy(function(wav[0, 0].numpy(), **how))[None, None]
 
-
 def noise_like(wav): return wav.std() * torch.randn(wav.shape, generator=torch.Generator().manual_seed(0))
-
 
 def shuffle_wave(n_frames, wav, other):
     pieces = list(wav.split(n_frames * FRAME, -1))
     order = torch.randperm(len(pieces), generator=torch.Generator().manual_seed(0))
     return torch.cat([pieces[i] for i in order], -1)
 
-
 def freeze_wave(start, wav, other):
     i, first = torch.arange(wav.shape[-1]), start * FRAME
     return wav[..., torch.where(i < first, i, first + (i - first) % FRAME).clamp(max=len(i) - 1)]
 
-
 def smooth_wave(n, wav, other):
     return F.avg_pool1d(F.pad(wav, ((n - 1) // 2, n // 2), mode='replicate'), n, 1)
 
-
 def stretch_wave(factor, wav, other): return numpy_edit(librosa.effects.time_stretch, rate=1 / factor)(wav)
-
 
 def transpose_wave(semitones, wav, other): return numpy_edit(librosa.effects.pitch_shift, sr=SR,
                                                             n_steps=semitones)(wav)
-
 
 def combine_rates(slow, fast, smooth):
     "The low-pass part in time of one clip with the high-pass part of a different one."
     return slow.with_z(smooth(slow).z + fast.z - smooth(fast).z)
 
-
 def edits_of(model, z, labels):
-    "name -> unit of the dose, doses, edit of two latents by dose, the same on waveforms (dose, wav, other) or None."
+    "name -> unit of the dose, doses, edit (dose, latent, other), the same on waveforms or None."
     target, weights = np.unique(labels)[-1], (0, .25, .5, .75, 1)
     to_target = z[labels == target].mean((0, 2)) - z[labels != target].mean((0, 2))
     pca = PCA(1, random_state=0).fit(z.mT.reshape(-1, z.shape[1]).numpy())
@@ -103,15 +95,12 @@ def edits_of(model, z, labels):
         'combined rates': ('frames of the window', (32, 16, 8, 4, 2, 1), combined, None),
         'stretch': ('times as long', (.5, .75, 1, 1.5, 2), longer, stretch_wave)}
 
-
 def sample(clips, seed):
     "A whole clip of each label."
     table = clips.table[clips.table.n_samples == CLIP_SAMPLES]
     return clips[table.groupby('label').sample(1, random_state=seed).index]
 
-
 def tempo_of(wav): return librosa.feature.tempo(y=wav[0, 0].numpy(), sr=SR)[0]
-
 
 def describe(real, style, wav, original, before, target, label):
     "Everything that is asked of one sound (1, 1, t); `before` are tempo and vectors of the original."
@@ -135,7 +124,6 @@ def describe(real, style, wav, original, before, target, label):
         unreal=np.sqrt(np.square(scaler.transform(x) - known).mean(1)).min() / scale)
     return {name: float(value) for name, value in found.items()}
 
-
 @torch.no_grad()
 def respond(row, music, known, real, style, target):
     "All edits of one clip at all doses: rows of the table."
@@ -158,7 +146,6 @@ def respond(row, music, known, real, style, target):
                           sound in sounds.items()]
     return rows
 
-
 def realness(clips, seed):
     "Vectors of some training clips, what scales them, and how far apart neighbours are."
     some = clips[clips.table.sample(min(len(clips), 240), random_state=seed).index]
@@ -167,7 +154,6 @@ def realness(clips, seed):
     known = scaler.transform(x)
     apart = np.sqrt(np.square(known[:, None] - known).mean(2)) + 1e9 * np.eye(len(known))
     return (scaler, known, np.median(apart.min(1))), x, some.labels
-
 
 def main(folder: Path = ALBUMS, cache: Path = CACHE, seed: int = 0):
     model = load_model('musical')
@@ -190,6 +176,5 @@ def main(folder: Path = ALBUMS, cache: Path = CACHE, seed: int = 0):
     n_clips = {name: sum(one[3] == name for one in music) for name in collections}
     units = {name: part[0] for name, part in edits_of(model, *known).items()}
     write('edits', seed=seed, target=target, n_clips=n_clips, units=units, table=rows)
-
 
 if __name__ == '__main__': typer.run(main)

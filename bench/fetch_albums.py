@@ -1,8 +1,10 @@
-"""Fetch freely licensed music: eight albums of free games, about 200 tracks, about 17 hours, from Debian's packages.
+"""Fetch freely licensed music: eight albums of free games, about 200 tracks, about 17 hours, from Debian's
+packages.
 
-    python bench/fetch_albums.py            (leaves data/albums/<album>/<track>, 1.5 GB; a folder that is there stays)
+    python bench/fetch_albums.py            (data/albums/<album>/<track>; 1.5 GB)
 
-Needs `apt-get` and `dpkg`, and no rights. An album is a label, not a genre; its licence lies beside it in COPYRIGHT.
+Needs `apt-get` and `dpkg`, and no rights. An album is a label, not a genre; its licence lies beside it in
+COPYRIGHT.
 """
 import shutil
 import subprocess
@@ -17,11 +19,9 @@ PACKAGES = dict(orchestral='wesnoth-1.16-music', industrial='warzone2100-music',
                 folk='widelands-data', cartoon='hedgewars-data', space='naev-data')
 ENDINGS, LEAST = ('.ogg', '.opus', '.mp3'), 300_000      # smaller files are effects
 
-
 def is_music(path):
     effect = any(part.startswith(('sounds', 'voice')) for part in path.parts)
     return path.suffix.lower() in ENDINGS and path.stat().st_size > LEAST and not effect
-
 
 def fetch(package, folder):
     "Unpack the tracks of a package into a folder."
@@ -34,12 +34,10 @@ def fetch(package, folder):
         for path in found: shutil.copy(path, part/('COPYRIGHT' if path.name == 'copyright' else path.name))
         shutil.move(part, folder)
 
-
 def main(out: Path = ALBUMS):
     out.mkdir(parents=True, exist_ok=True)
     for album, package in PACKAGES.items():
         if not (out/album).exists(): fetch(package, out/album)
         print(f'{album}: {len(list((out/album).iterdir())) - 1} tracks of {package}')
-
 
 if __name__ == '__main__': typer.run(main)

@@ -2,8 +2,9 @@
 
     python bench/generation.py            (two hours on one core; goes on where it was interrupted)
 
-The reference set is the clips that the prior has learned from; notes are transcribed of 500 clips of each row. Each row
-has as many clips of each label as the held-out music: test tracks of the albums, and built-in tracks of another seed.
+The reference set is the clips that the prior has learned from; notes are transcribed of 500 clips of each
+row. Each row has as many clips of each label as the held-out music: test tracks of the albums, and built-in
+tracks of another seed.
 """
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -36,7 +37,6 @@ CHUNK, LONG = 125, 5   # clips described at a time; pieces of 5 s cut from one l
 NOTES = 500            # clips of each row whose notes are transcribed
 KINDS = dict(sound=sound_vectors, notes=note_vectors, judge=embed)
 
-
 def music_of(name, folder, cache, n):
     "All clips of a collection, those that the prior has learned from, and `n` that nothing has."
     music = folder if name == 'albums' else built_in(cache)
@@ -50,30 +50,27 @@ def music_of(name, folder, cache, n):
     if len(whole) < n: raise ValueError(f'{name}: {len(whole)} clips were held out, not {n}')
     return clips, known, whole[whole.table.sample(n, random_state=0).index]
 
-
 def gaussian(z, n, seed, n_dims=256):
-    "Draw latents from a Gaussian fitted to whole clips, in 256 principal components or as many as there are clips."
+    "Draw latents from a Gaussian fitted to whole clips, in at most 256 principal components."
     flat = z.flatten(1).double()
     mean = flat.mean(0)
     _, s, v = torch.linalg.svd(flat - mean, full_matrices=False)
     k = min(n_dims, len(z) - 1)
-    drawn = torch.randn(n, k, generator=torch.Generator().manual_seed(seed)).double() * s[:k] / (len(z) - 1)**.5
+    drawn = torch.randn(n, k, generator=torch.Generator().manual_seed(seed)).double()
+    drawn = drawn * s[:k] / (len(z) - 1)**.5
     return (mean + drawn @ v[:k]).float().unflatten(1, z.shape[1:])
-
 
 def rows_of(latent, rows):
     "Some clips of a latent."
     return Latent(latent.z[rows], None if latent.level is None else latent.level[rows])
-
 
 def stack(latents):
     "Latents of several clips as one."
     levels = [each.level for each in latents]
     return Latent(torch.cat([each.z for each in latents]), None if levels[0] is None else torch.cat(levels))
 
-
 def by_label(latent, labels, wanted, draw):
-    "Latents of as many clips of each label as are wanted, in that order; `draw`: of (latents of a label, n, seed)."
+    "Latents of the labels that are wanted, in their order; `draw`: of (latents of a label, n, seed)."
     wanted, order, made = np.asarray(wanted), [], []
     for i, label in enumerate(sorted(set(wanted))):
         rows, mine = torch.tensor(np.asarray(labels) == label), np.flatnonzero(wanted == label)
@@ -81,26 +78,22 @@ def by_label(latent, labels, wanted, draw):
         made.append(draw(rows_of(latent, rows), len(mine), i))
     return rows_of(stack(made), torch.tensor(np.argsort(np.concatenate(order))))
 
-
 def averages(latent, n, seed):
     "Averages of three known clips each."
     rng = torch.Generator().manual_seed(seed)
     threes = [torch.randperm(len(latent.z), generator=rng)[:3] for _ in range(n)]
     return stack([average([rows_of(latent, rows)]) for rows in threes])
 
-
 def sample(prior, wanted, n_frames):
     "A clip of each label wanted, by seeds 0, 1, .. for each batch of 50."
     return stack([prior.sample(list(wanted[i:i + 50]), n_frames=n_frames, seed=i)
                   for i in progress(range(0, len(wanted), 50), 'generating')])
-
 
 def begin(silu):
     "What each process keeps."
     global MODELS
     torch.set_num_threads(1)
     MODELS = dict(musical=load_model('musical'), silu=load_model(silu))
-
 
 @torch.no_grad()
 def describe(path, kind, wav):
@@ -112,7 +105,6 @@ def describe(path, kind, wav):
     with atomic_write(path) as part: KINDS[kind](wav).to_parquet(part)
     return path
 
-
 def speed(prior, model):
     "Seconds of music a second, of 20 s, median and range of five."
     rates = []
@@ -121,7 +113,6 @@ def speed(prior, model):
         generate(prior, model, prior.labels[0], 20., seed=i)
         rates.append(20 / (time.time() - start))
     return dict(median=median(rates[1:]), low=min(rates[1:]), high=max(rates[1:]))
-
 
 def rows_to_make(model, prior, silu, clips, known, others):
     "Row -> what makes its clips, or their latents, when they are wanted."
@@ -140,9 +131,7 @@ def rows_to_make(model, prior, silu, clips, known, others):
             'averages of 3 clips': drawn(averages),
             '2024 model, random': lambda: by_label(flat(), some.labels, wanted, at_random)}
 
-
 def at_random(of, n, seed): return random_latent(of, n, seed=seed)
-
 
 def describe_rows(rows, out, n, n_known, tag):
     "Vectors of each kind of each row, made where they are missing: (row, kind) -> clips chosen, files."
@@ -164,12 +153,12 @@ def describe_rows(rows, out, n, n_known, tag):
         for job in progress(jobs, 'describing', len(jobs)): job.result()
     return tables
 
-
 def collect(name, folder, cache_folder, out, n):
     "The tables of one kind of music."
     out.mkdir(parents=True, exist_ok=True)
     clips, known, others = music_of(name, folder, cache_folder, n)
-    model, prior, silu = load_model('musical'), load_prior(f'prior-{name}'), silu_2024(clips, 11_025, 300, out/'silu')
+    model, prior = load_model('musical'), load_prior(f'prior-{name}')
+    silu = silu_2024(clips, 11_025, 300, out/'silu')
     rows = {row: cache(make) for row, make in rows_to_make(model, prior, silu, clips, known, others).items()}
     tables = describe_rows(rows, out, n, len(known), f'-{model_hash(prior)}')
     wanted, half = others.labels.to_numpy(), 'generated, cut from half a minute'
@@ -177,8 +166,8 @@ def collect(name, folder, cache_folder, out, n):
                   x_real_time=speed(prior, model))
     from_half = np.arange(len(wanted)) % len(wanted[::LONG])
     tracks = ('real, held out', 'the same, decoded', 'copies of known clips')
-    groups, labels = {half: from_half} | dict.fromkeys(tracks,
-                                                       others.tracks.to_numpy()), {half: wanted[::LONG][from_half]}
+    groups = {half: from_half} | dict.fromkeys(tracks, others.tracks.to_numpy())
+    labels = {half: wanted[::LONG][from_half]}
     for kind in KINDS:
         vectors = {row: pd.concat(map(pd.read_parquet, tables[row, kind][1]), ignore_index=True)
                    for row in rows}
@@ -191,10 +180,8 @@ def collect(name, folder, cache_folder, out, n):
         result[kind] = evaluate_sets(sets, real).to_dict('records')
     return result
 
-
 def main(folder: Path = ALBUMS, out: Path = Path('runs/generation'), cache: Path = CACHE, n: int = 1000):
     write('generation', rate=SR, music={name: collect(name, folder, cache, out/name, n)
                                         for name in ('builtin', 'albums')})
-
 
 if __name__ == '__main__': typer.run(main)

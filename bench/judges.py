@@ -2,14 +2,14 @@
 
     python bench/judges.py           (a quarter of an hour on one thread; goes on where it was interrupted)
 
-The network is VibeNet's (GPL-3, `pip install --no-deps vibenet pydub`, weights inside): an EfficientNet-B0 that predicts
-energy, valence and five more of music from FMA. It is no dependency, since it pins an old typer, and celae never imports
-it. Reference: clips of the eight albums that the prior has learned from; sets: as many clips of each album as the
-held-out ones, which are of different tracks. Noise, single albums and the held-out clips calibrate the scale.
-Of the network's 1 280 numbers all but some thirty rest, and move together in a few clips only, which then decide every
-distance: so 24 are kept, by the network's own weights. How many, and their logarithm, was chosen with all of these rows
-in view, for the sake of the calibration: other choices order noise and sizes alike, and differ on what is generated or
-drawn by chance.
+The network is VibeNet's (GPL-3, `pip install --no-deps vibenet pydub`, weights inside): an EfficientNet-B0
+that predicts energy, valence and five more of music from FMA. It is no dependency, since it pins an old
+typer, and celae never imports it. Reference: clips of the eight albums that the prior has learned from;
+sets: as many clips of each album as the held-out ones, which are of different tracks. Noise, single albums
+and the held-out clips calibrate the scale. Of the network's 1 280 numbers all but some thirty rest, and
+move together in a few clips only, which then decide every distance: so 24 are kept, by the network's own
+weights. How many, and their logarithm, was chosen with all of these rows in view, for the sake of the
+calibration: other choices order noise and sizes alike, and differ on what is generated or drawn by chance.
 """
 from functools import lru_cache
 from importlib import resources
@@ -32,11 +32,10 @@ from celae.references import NoiseVocoder
 from celae.set_metrics import ReferenceSet, evaluate_sets, frechet_distance, sound_vectors
 
 NODE, RATE = 'view', 16_000        # the 1 280 numbers before the last layers; what the network hears
-GAIN, N_ALIVE = 'backbone.features.8.1.weight', 24     # of their batch normalisation: only those with a large gain move, the others rest
+GAIN, N_ALIVE = 'backbone.features.8.1.weight', 24   # only numbers with a large gain move
 REST = .2785                       # below 0: the lowest that the activation reaches
 NOISE_DB = (30, 20, 10, 0)         # signal to added white noise
 DRAWN = ('generated', 'averages of 3 clips', 'random latents')
-
 
 @lru_cache
 def network():
@@ -51,9 +50,8 @@ def network():
     return onnxruntime.InferenceSession(model.SerializeToString(), options,
                                         providers=['CPUExecutionProvider']), gain.argsort()[::-1][:N_ALIVE]
 
-
 def embed(wavs):
-    "Logarithms of the numbers that move, for each clip (b, 1, t), by the package's own mel bands, as a table."
+    "Logarithms of the numbers that move, a row for each clip (b, 1, t), by the package's mel bands."
     import soxr
     from vibenet.core import extract_mel
     session, alive = network()
@@ -63,24 +61,20 @@ def embed(wavs):
     rows = np.stack([one(wav) for wav in progress(list(wavs), 'embedding clips')])
     return pd.DataFrame(np.log1p(np.maximum(rows + REST, 0)), columns=[f'{NODE} {i}' for i in alive])
 
-
 KINDS = dict(embedding=embed, sound=sound_vectors)
 
-
 def music_of(folder, cache, n, n_known):
-    "`n_known` clips of each album that the prior has learned from, and `n` of tracks that nothing has learned from."
+    "`n_known` clips of each album that the prior has learned from, and `n` of other tracks."
     table = clip_table(folder, seed=0)
     whole = table[table.n_samples == CLIP_SAMPLES]
     known = whole[whole.split == 'train'].groupby('label').sample(n_known, random_state=0)
     others = whole[whole.split == 'test'].sample(n, random_state=0)
     return [load_clips(each.sort_values(['track', 'start']), cache) for each in (known, others)]
 
-
 def with_noise(wav, db, seed=0):
     "Clips with white noise added, `db` below each."
     noise = torch.randn(wav.shape, generator=torch.Generator().manual_seed(seed))
     return wav + noise * wav.square().mean((1, 2), keepdim=True).sqrt() * 10**(-db / 20)
-
 
 @torch.no_grad()
 def decoded(codec, latent):
@@ -89,10 +83,8 @@ def decoded(codec, latent):
     return torch.cat([codec.decode(rows_of(latent, [i]), CLIP_SAMPLES)
                       for i in progress(range(len(latent.z)), 'decoding')])
 
-
 @torch.no_grad()
 def coded(codec, clips): return torch.cat([codec.reconstruct(x) for x in clips.batches(8, codec.label)])
-
 
 def sets_of(known, others):
     "Name of each set -> values per clip, and what makes its clips."
@@ -111,7 +103,6 @@ def sets_of(known, others):
                    'averages of 3 clips': (None, drawn(averages)),
                    'random latents': (None, drawn(lambda of, n, seed: random_latent(of, n, seed=seed)))}
 
-
 def vectors_of(name, make, out):
     "Every kind of vectors of one set, kept in `out`."
     paths = {kind: out/f'{name}-{kind}.parquet' for kind in KINDS}
@@ -121,7 +112,6 @@ def vectors_of(name, make, out):
         with atomic_write(path) as part: KINDS[kind](wavs).to_parquet(part)
     return {kind: pd.read_parquet(path) for kind, path in paths.items()}
 
-
 def single_albums(vectors, labels):
     "Fréchet distance of each album to all others: music, but different music."
     def one(album):
@@ -129,7 +119,6 @@ def single_albums(vectors, labels):
         real = ReferenceSet(vectors[~mine].reset_index(drop=True))
         return frechet_distance(real.points, real.reduce.transform(vectors[mine]))
     return {album: one(album) for album in progress(sorted(set(labels)), 'album by album')}
-
 
 def main(folder: Path = ALBUMS, out: Path = Path('runs/judges'), cache: Path = CACHE, n: int = 240):
     torch.set_num_threads(1)
@@ -152,6 +141,5 @@ def main(folder: Path = ALBUMS, out: Path = Path('runs/judges'), cache: Path = C
         itself[kind] = frechet_distance(real.points, real.points)
     write('judges', n_clips=len(others), n_known=len(known), n_tracks=others.tracks.nunique(),
           n_numbers=N_ALIVE, itself=itself, albums=albums, table=table)
-
 
 if __name__ == '__main__': typer.run(main)

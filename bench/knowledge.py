@@ -1,9 +1,9 @@
-"""Probing latents of all sizes, and the layers of the encoder, on a thousand built-in tracks whose factors are known.
+"""Probing latents of all sizes, and the layers of the encoder, on a thousand built-in tracks.
 
     python bench/knowledge.py                     (a quarter of an hour on two cores)
 
-The tracks are of another seed than those that the shipped weights have learned from. The model of 2024 is that of
-bench/whole_run.py, if it was made.
+The tracks are of another seed than those that the shipped weights have learned from. The model of 2024 is
+that of bench/whole_run.py, if it was made.
 """
 from pathlib import Path
 
@@ -28,12 +28,11 @@ FACTORS = ('label', 'key', 'mode', 'tempo_bpm', 'bass', 'chords', 'melody', 'dru
            'loudness_db')
 POOLING = 'mean+std+modulation'
 
-
 def mel_vectors(clips):
     "Mean and standard deviation of log mel bands: the input of most networks, not learned from."
-    def bands(x): return librosa.power_to_db(librosa.feature.melspectrogram(y=x[0, 0].numpy(), sr=SR, n_mels=64))
+    def bands(x):
+        return librosa.power_to_db(librosa.feature.melspectrogram(y=x[0, 0].numpy(), sr=SR, n_mels=64))
     return clip_vectors(np.stack([bands(x) for x in clips.batches(1, 'mel bands')]))
-
 
 @torch.no_grad()
 def detail_chroma(model, clips):
@@ -42,7 +41,6 @@ def detail_chroma(model, clips):
     title = f'detail of {model.size.detail} values'
     return clip_vectors(np.stack([librosa.feature.chroma_stft(y=tones(x), sr=SR, tuning=0.)
                                   for x in clips.batches(1, title)]))
-
 
 def main(tracks: int = 125, silu: Path = Path('runs/albums/models/silu-11025')):
     clips = load_clips(builtin_music(tracks_per_style=tracks, seed=2000))
@@ -59,7 +57,9 @@ def main(tracks: int = 125, silu: Path = Path('runs/albums/models/silu-11025')):
                 'MFCC + chroma': mfcc_vectors(clips), 'mel bands': mel_vectors(clips),
                 'resampled to 11025, autocorrelation': clip_vectors(encode_clips(Resampling(11_025), clips).z,
                                                             'corr')}
-    if silu.exists(): vectors['SiLU 11025 of 2024, flattened'] = clip_vectors(encode_clips(load_model(silu), clips).z, 'flatten')
+    if silu.exists():
+        z_2024 = encode_clips(load_model(silu), clips).z
+        vectors['SiLU 11025 of 2024, flattened'] = clip_vectors(z_2024, 'flatten')
     rows = [dict(vectors=name, factor=factor, by=how, **probe_factor(x, clips.table[factor], clips.tracks,
                                                             by))
             for name, x in progress(vectors.items(), 'probing') for factor in FACTORS for how,
@@ -72,6 +72,5 @@ def main(tracks: int = 125, silu: Path = Path('runs/albums/models/silu-11025')):
     changed = {f'{dim} channels': invariance(pooled(dim), few) for dim in (64, 8)}
     n_classes = {f: int(clips.table[f].nunique()) for f in FACTORS}
     write('knowledge', n_tracks=len(clips), n_classes=n_classes, table=rows, dci=tangles, invariance=changed)
-
 
 if __name__ == '__main__': typer.run(main)

@@ -25,19 +25,17 @@ from celae.audio import SR, read_audio, write_blocks
 from celae.corpora.builtin import builtin_music
 from celae.latent_files import load_latent
 
-PEAK = "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1], file=sys.stderr)"
+PEAK = '''[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0]'''
 CELAE = [sys.executable, '-c',
-         f'import atexit, sys; atexit.register(lambda: {PEAK}); from celae.cli import main; main()']
-
+         f'import atexit, sys; atexit.register(lambda: print({PEAK}, file=sys.stderr)); from celae.cli import main; main()']
 
 def plain(path):
     "A file as anybody would read it: seconds of sound."
     wav, rate = sf.read(path, dtype='float32', always_2d=True)
     return len(soxr.resample(wav.mean(1), rate, SR)) / SR
 
-
 def preparing(folder, turns):
-    "Seconds of music a second: `celae prepare` from nothing, and a plain loop over soundfile and soxr in as many processes that keeps nothing."
+    "Seconds of music a second: `celae prepare` from nothing, and a loop over soundfile and soxr that keeps nothing."
     rows = []
     for _ in range(turns):
         with TemporaryDirectory() as cache:
@@ -46,11 +44,10 @@ def preparing(folder, turns):
             rows.append(dict(how='celae prepare', rate=len(table) * 5 / (time.time() - start),
                              gigabytes=clips.wavs.nbytes / 1e9))
         start = time.time()
-        with ProcessPoolExecutor(os.cpu_count(),
-                                 get_context('spawn')) as pool: secs = sum(pool.map(plain, find_audio(folder), chunksize=4))
+        with ProcessPoolExecutor(os.cpu_count(), get_context('spawn')) as pool:
+            secs = sum(pool.map(plain, find_audio(folder), chunksize=4))
         rows.append(dict(how='soundfile and soxr', rate=secs / (time.time() - start)))
     return rows
-
 
 class Decoding(torch.utils.data.Dataset):
     "Clips decoded when they are wanted."
@@ -62,19 +59,15 @@ class Decoding(torch.utils.data.Dataset):
                          np.float32).reshape(-1)[:CLIP_SAMPLES]
         return np.pad(wav, (0, CLIP_SAMPLES - len(wav)))
 
-
 def by_celae(path, secs): return read_audio(path, start=round(secs * SR), n_samples=CLIP_SAMPLES)
-
 
 def by_librosa(path, secs):
     import librosa
     return librosa.load(path, sr=SR, offset=secs, duration=5)[0]
 
-
 def by_torchcodec(path, secs):
     from torchcodec.decoders import AudioDecoder
     return AudioDecoder(path, sample_rate=SR, num_channels=1).get_samples_played_in_range(secs, secs + 5).data
-
 
 def loading(folder, cache, n):
     "Clips a second from the cache and decoded anew, shuffled, by loaders with 0 to 2 workers."
@@ -97,13 +90,11 @@ def loading(folder, cache, n):
             print(rows[-1], flush=True)
     return rows
 
-
 def measured(*args):
     "Seconds and peak memory in MB of a command."
     start = time.time()
     said = subprocess.run([*CELAE, *map(str, args)], capture_output=True, text=True, check=True).stderr
     return time.time() - start, int(said.split()[-1]) / 1024
-
 
 def long_files(temp):
     "Encoding and decoding from a minute to three hours: seconds, memory, and whether the length is right."
@@ -126,11 +117,9 @@ def long_files(temp):
         back.unlink()
     return rows
 
-
 def main(folder: Path = ALBUMS, cache: Path = CACHE, turns: int = 3, n: int = 160):
     with TemporaryDirectory() as temp: long = long_files(Path(temp))
     write('loading', turns=turns, prepare=preparing(folder, turns), loading=loading(folder, cache, n),
           long_files=long)
-
 
 if __name__ == '__main__': typer.run(main)

@@ -1,10 +1,11 @@
-"""The generative models that ship with celae: priors over the latents of size `musical`, of albums and of built-in music.
+"""The generative models that ship with celae: priors over the latents of size `musical`, of albums and of
+built-in music.
 
     python bench/prior.py albums        (an hour and a half on one core; goes on where it was interrupted)
     python bench/prior.py builtin       (the built-in music, of a seed that nothing else uses)
 
-They learn in two parts: 5 000 batches, then 2 500 with two copies of each window in other keys. (The weights that ship
-learned the first part with times around one half: `celae.generation.TIME_LOGIT` was 0.)
+They learn in two parts: 5 000 batches, then 2 500 with two copies of each window in other keys. (The
+weights that ship learned the first part with times around one half: `celae.generation.TIME_LOGIT` was 0.)
 """
 import json
 import logging
@@ -25,22 +26,18 @@ from celae.corpora.builtin import builtin_music
 TRACKS, SECS = 300, 15.   # of each built-in style, and how long they are
 WINDOW, BATCH = 3, 12     # clips that are learned as one, and windows in a batch
 
-
 def built_in(cache, seed=20_000, tracks=TRACKS):
     "The built-in music that the prior learns from, of a seed that nothing else uses."
     return builtin_music(cache/f'builtin-{tracks}-{seed}', tracks, secs=SECS, seed=seed)
-
 
 def known_clips(music, cache):
     "The clips that a prior learns from, with their splits."
     return load_clips(clip_table(music, seed=0), cache)
 
-
 def encoded(clips, out):
     "Latents of windows of clips, and their beats and keys."
     return made_once(out/f'windows-{len(clips)}.pkl',
                      lambda: (encode_clips(load_model('musical'), clips, bs=8), describe_clips(clips)))
-
 
 def learn(clips, out, steps, lr, start=None, n_transposed=0):
     "Train a prior in `out`, and write what the card of the weights says."
@@ -54,13 +51,11 @@ def learn(clips, out, steps, lr, start=None, n_transposed=0):
                  windows=clips.table.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
     (out/'prior.json').write_text(json.dumps(facts, default=float))
 
-
 def main(name: str, folder: Path = ALBUMS, cache: Path = CACHE):
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     clips = join_clips(known_clips(folder if name == 'albums' else built_in(cache), cache), WINDOW)
     out, keys = Path(f'runs/prior-{name}'), Path(f'runs/prior-{name}-keys')
     if not (out/'prior.json').exists(): learn(clips, out, 5000, 2e-3)
     learn(clips, keys, 2500, 1e-3, out, 2)
-
 
 if __name__ == '__main__': typer.run(main)

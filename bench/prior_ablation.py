@@ -1,10 +1,11 @@
-"""What each part of the prior is worth: short trainings on built-in music, each without one part, by validation loss.
+"""What each part of the prior is worth: short trainings on built-in music, each without one part, by
+validation loss.
 
     python bench/prior_ablation.py                  (an hour on one core; goes on where it was interrupted)
 
-All rows see the same number of frames and the same validation noise. The loss is that of a flow that is told all; of
-one that was never told beats and keys, without them. Two seeds of the whole prior say how far apart two trainings may
-lie by chance.
+All rows see the same number of frames and the same validation noise. The loss is that of a flow that is
+told all; of one that was never told beats and keys, without them. Two seeds of the whole prior say how far
+apart two trainings may lie by chance.
 """
 from functools import partial
 from pathlib import Path
@@ -22,11 +23,9 @@ from celae.beats import beat_channels, key_index
 from celae.data import join_clips
 from celae.generation import FRAME_SECS, Conditions, VelocityNetwork, fit_prior, flow_loss
 
-
 class Nothing(nn.Module):
     "Adds nothing."
     def forward(self, x): return torch.zeros_like(x)
-
 
 def without(*parts):
     "The network with some parts of each block taken out."
@@ -36,7 +35,6 @@ def without(*parts):
             for block in self.blocks:
                 for part in parts: setattr(block, part, Nothing())
     return Less
-
 
 class Linked(VelocityNetwork):
     "With skips from each block of the first half to its counterpart in the second."
@@ -53,7 +51,6 @@ class Linked(VelocityNetwork):
     def join(self, i): return lambda block, args: (self.joins[i](torch.cat([args[0], self.passed.pop()], 2)),
                                                    args[1])
 
-
 ROWS = {'the prior': {}, 'the prior, another seed': dict(seed=1),
         'without attention': dict(VelocityNetwork=without('attention')),
         'without convolutions': dict(VelocityNetwork=without('conv')),
@@ -62,14 +59,13 @@ ROWS = {'the prior': {}, 'the prior, another seed': dict(seed=1),
         'and each window in another key': dict(n_transposed=1), 'told neither beats nor key': dict(told=''),
         'four blocks': dict(depth=4), 'eight blocks': dict(depth=8)}
 SETTINGS = ('seed', 'depth',
-            'n_transposed')       # arguments of `fit_prior`; but for `told` and `window`, the others are names in `celae.generation`
-
+            'n_transposed')   # of `fit_prior`; others, but told and window, are of celae.generation
 
 def told_of(described, told):
     "Beats and keys, or what stands for not knowing them."
     beats, keys = described
-    return beats if 'beats' in told else [None] * len(beats), keys if 'keys' in told else ['C major'] * len(keys)
-
+    if 'beats' not in told: beats = [None] * len(beats)
+    return beats, keys if 'keys' in told else ['C major'] * len(keys)
 
 @torch.no_grad()
 def valid_loss(prior, clips, latent, described):
@@ -80,7 +76,6 @@ def valid_loss(prior, clips, latent, described):
     beats = torch.stack([beat_channels(beats[i], z.shape[2], FRAME_SECS) for i in rows])
     asked = Conditions.of(index, torch.tensor([key_index(keys[i]) for i in rows]), beats, z)
     return float(flow_loss(prior.eval(), z, asked, torch.Generator().manual_seed(0)))
-
 
 def train(name, change, data, out, steps):
     "Loss on validation tracks after a short training."
@@ -100,7 +95,6 @@ def train(name, change, data, out, steps):
     print(row, flush=True)
     return row
 
-
 def main(out: Path = Path('runs/prior-ablation'), cache: Path = CACHE, steps: int = 400):
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
@@ -110,6 +104,5 @@ def main(out: Path = Path('runs/prior-ablation'), cache: Path = CACHE, steps: in
     rows = [made_once(out/f'{name} {steps}.pkl', partial(train, name, change, data, out, steps))
             for name, change in ROWS.items()]
     write('prior_ablation', steps=steps, clips=known.table.split.value_counts().to_dict(), rows=rows)
-
 
 if __name__ == '__main__': typer.run(main)

@@ -2,8 +2,8 @@
 
     python bench/rate_distortion.py            (half an hour on two cores; goes on where it was interrupted)
 
-The model is the one that ships; principal components learn from the other six albums. The models of 2024 are those of
-bench/whole_run.py, if they are there: they have learned from other tracks of the test albums.
+The model is the one that ships; principal components learn from the other six albums. The models of 2024
+are those of bench/whole_run.py, if they are there: they have learned from other tracks of the test albums.
 """
 import json
 from concurrent.futures import ProcessPoolExecutor
@@ -36,7 +36,6 @@ from celae.latent_files import load_latent, save_latent
 ALL_METRICS = [name for name, metric in METRICS.items() if metric.quick or name in PERCEPTUAL]
 REFERENCE_SIZES = (55_125, 27_563, 11_025, 6_910, 3_455, 1_728, 864)
 
-
 class Stored(Codec):
     "A model whose latents go through a file, 8 bits a value."
     family = 'autoencoder, stored'
@@ -48,7 +47,6 @@ class Stored(Codec):
             path = save_latent(Path(folder)/'a.celae', latent, self.model, n_samples)
             return self.model.decode(load_latent(path, self.model).latent, n_samples)
 
-
 @torch.no_grad()
 def kilobits(model, test):
     "Mean size of the files of test clips, in kbit/s."
@@ -57,13 +55,11 @@ def kilobits(model, test):
                  for x in test.batches(1)]
     return np.mean(sizes) * 8 / 5 / 1000
 
-
 class Opus(Identity):
     "The smallest Opus file there is, at 48 kHz."
     family = 'Opus'
     def decode(self, latent, n_samples): return torch.stack([file_codec(wav.clamp(-1, 1), 'opus', .99)[0]
                                                             for wav in latent.z])
-
 
 def codecs_of(model, pca):
     "Name -> codec, from the largest to the smallest."
@@ -81,13 +77,11 @@ def codecs_of(model, pca):
     return codecs | {'noise vocoder': NoiseVocoder(), 'standing noise': StandingNoise(),
                      'Opus, smallest': Opus()}
 
-
 def begin(clips):
     "What each process keeps: all test clips."
     global ALL_TEST
     ALL_TEST = clips
     torch.set_num_threads(1)
-
 
 def with_interval(scores, name):
     "Mean of a column, and its 95 % interval."
@@ -95,14 +89,12 @@ def with_interval(scores, name):
     return dict(zip((name, f'{name}_low', f'{name}_high'),
                     (part[name].mean(), *bootstrap_interval(part[name], part.track))))
 
-
 def restlessness(wav):
     "How much log-mel bands above 2 kHz change from one frame of 16 ms to the next, in dB (b,)."
     power = torch.stft(wav[:, 0], 1024, 353, window=torch.hann_window(1024),
                        return_complex=True).abs().square()
     mel = 10 * (power.mT @ torchaudio.functional.melscale_fbanks(513, 2000., 8000., 48, SR) + 1e-7).log10()
     return mel.diff(dim=1).abs().mean((1, 2))
-
 
 @torch.no_grad()
 def movement(codec, test):
@@ -113,9 +105,8 @@ def movement(codec, test):
     return dict(zip(('movement', 'movement_low', 'movement_high'),
                     (ratios.mean(), *bootstrap_interval(ratios, test.tracks))))
 
-
 def score(name, codec, rows, slow, out):
-    "Every score of every clip, and the mean row of the table, kept in `out`; `slow`: notes are transcribed too."
+    "All scores of all clips, and the mean row of the table, kept in `out`; `slow`: notes are transcribed too."
     test, path = ALL_TEST[rows], out/'scores'/f'{name}.json'
     if path.exists(): return json.loads(path.read_text())
     scores = evaluate(codec, test, bs=8, title='', metrics=ALL_METRICS)
@@ -128,7 +119,6 @@ def score(name, codec, rows, slow, out):
     with atomic_write(path) as part: part.write_text(json.dumps(result, default=float))
     return result
 
-
 def timbre(wav):
     "MFCC and chroma of a clip, mean and standard deviation: what it is found by."
     import librosa
@@ -137,16 +127,14 @@ def timbre(wav):
                            10 * librosa.feature.chroma_stft(y=y, sr=SR, tuning=0.)])
     return np.concatenate([rows.mean(1), rows.std(1)])
 
-
 @lru_cache
 def originals():
     "All test clips, described."
     return np.stack([timbre(wav) for wav in ALL_TEST.tensor()])
 
-
 @torch.no_grad()
 def found_again(name, codec, out):
-    "Share of all reconstructions whose nearest clip, among all test clips, is their own original; kept in `out`."
+    "Share of reconstructions whose nearest clip of all test clips is their original; kept in `out`."
     path = out/'scores'/f'found {name}.json'
     if path.exists(): return json.loads(path.read_text())
     copies = np.stack([timbre(wav) for x in ALL_TEST.batches(8) for wav in codec.reconstruct(x)])
@@ -155,9 +143,8 @@ def found_again(name, codec, out):
     with atomic_write(path) as part: part.write_text(json.dumps(share))
     return share
 
-
 def keep_excerpts(codecs, test, secs=3):
-    "The first clip of the first three tracks through a few codecs, short enough to be quoted: file names by track and codec."
+    "The first clips of three tracks through a few codecs, short enough to be quoted: track -> codec -> file."
     folder, kept = RESULTS/'rate_distortion', {}
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob('*.mp3'): old.unlink()
@@ -170,7 +157,6 @@ def keep_excerpts(codecs, test, secs=3):
             kept.setdefault(track, {})[name] = path.name
     return kept
 
-
 def main(folder: Path = ALBUMS, cache: Path = CACHE, out: Path = Path('runs/rate-distortion'),
          model: str = 'autoencoder', clips: int = 16, seed: int = 0):
     albums, _ = training_clips(folder, cache, seed)
@@ -181,7 +167,8 @@ def main(folder: Path = ALBUMS, cache: Path = CACHE, out: Path = Path('runs/rate
     codecs = codecs_of(model, pca) | {f'SiLU {n}': load_model(old/f'silu-{n}') for n in SILU_SIZES
                                       if (old/f'silu-{n}').exists()}
     shown = ('original', 'different', 'resampling', 'sparse', 'noise', 'standing', 'Opus,', *SIZES, '16', '8')
-    def slow(name, codec): return name.split()[0] in shown and not 12_000 < codec.values_per_clip < CLIP_SAMPLES
+    def slow(name, codec):
+        return name.split()[0] in shown and not 12_000 < codec.values_per_clip < CLIP_SAMPLES
     with ProcessPoolExecutor(cpu_count(), get_context('spawn'), begin, [all_test]) as pool:
         jobs = [pool.submit(score, name, codec, rows, slow(name, codec), out) for name,
                 codec in codecs.items()]
@@ -194,11 +181,11 @@ def main(folder: Path = ALBUMS, cache: Path = CACHE, out: Path = Path('runs/rate
               for kind in FILE_CODECS}
     quoted = {name: codecs[name] for name in ('musical', 'compact', 'base', 'quarter', 'sparse MDCT 3455')}
     trained = Path('runs/joint/history.csv')       # else as it was when those that ship were trained
-    history = pd.read_csv(trained).round(5).to_dict('records') if trained.exists() else recorded('rate_distortion')['history']
+    history = recorded('rate_distortion')['history']
+    if trained.exists(): history = pd.read_csv(trained).round(5).to_dict('records')
     write('rate_distortion', seed=seed, test=TEST, history=history, n_clips=len(test),
           n_tracks=test.tracks.nunique(), table=list(table), kilobits=files, found=found,
           n_found=len(all_test), sounds=keep_excerpts(quoted, test),
           clips=[clip for clips in each for clip in clips if clip['codec'] in SIZES])
-
 
 if __name__ == '__main__': typer.run(main)

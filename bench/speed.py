@@ -1,10 +1,12 @@
-"""How fast: ours, the model of 2024, EnCodec and SNAC, encoding and decoding, one clip and a batch, float32 and bf16.
+"""How fast: ours, the model of 2024, EnCodec and SNAC, encoding and decoding, one clip and a batch, float32
+and bf16.
 
     pip install encodec snac
     python bench/speed.py                                     (ten minutes on two cores)
 
-Weights are random, which makes no difference to the time. Codecs take turns, so that a busy machine slows all of them; figures are
-medians over the turns, as seconds of sound per second. Memory is what the resident set of a process that does nothing else grows by at most.
+Weights are random, which makes no difference to the time. Codecs take turns, so that a busy machine slows
+all of them; figures are medians over the turns, as seconds of sound per second. Memory is what the resident
+set of a process that does nothing else grows by at most.
 """
 import json
 import statistics
@@ -28,13 +30,11 @@ from celae.training import LOSSES, best_precision, new_model
 
 SECS = CLIP_SAMPLES / SR
 
-
 def ours(model):
     "Encode and decode of a codec of celae, at 22 050 Hz."
     def encode(x): return model.encode(x)
     def decode(latent): return model.decode(latent, CLIP_SAMPLES)
     return encode, decode, SR
-
 
 def encodec():
     "EnCodec 24 kHz at 6 kbit/s."
@@ -42,7 +42,6 @@ def encodec():
     model = EncodecModel.encodec_model_24khz(pretrained=False).eval()
     model.set_target_bandwidth(6.)
     return model.encode, model.decode, 24_000
-
 
 def snac():
     "SNAC 24 kHz, as its authors configure it."
@@ -52,7 +51,6 @@ def snac():
                  vq_strides=[4, 2, 1], noise=True, depthwise=True).eval()
     return model.encode, model.decode, 24_000
 
-
 CODECS = {'celae musical': lambda: ours(MusicAutoencoder('musical').eval()),
           'celae base': lambda: ours(MusicAutoencoder().eval()),
           'celae quarter': lambda: ours(MusicAutoencoder('quarter').eval()),
@@ -60,12 +58,10 @@ CODECS = {'celae musical': lambda: ours(MusicAutoencoder('musical').eval()),
           '2024 SiLU 11025': lambda: ours(CELAutoencoderSiLU(11_025).eval()), 'EnCodec 24 kHz': encodec,
           'SNAC 24 kHz': snac}
 
-
 def resident(which):
     "Memory of this process in MB: 'VmRSS' now, 'VmHWM' at most."
     return int(next(line for line in Path('/proc/self/status').read_text().splitlines()
                     if line.startswith(which)).split()[1]) / 1024
-
 
 def timed(f, *args, bf16=False):
     "Result of a call and its seconds."
@@ -74,7 +70,6 @@ def timed(f, *args, bf16=False):
         result = f(*args)
         return result, time.perf_counter() - start
 
-
 def once(codec, bs, bf16):
     "Seconds that encoding and decoding take."
     encode, decode, sr = codec
@@ -82,9 +77,8 @@ def once(codec, bs, bf16):
     latent, first = timed(encode, x, bf16=bf16)
     return first, timed(decode, latent, bf16=bf16)[1]
 
-
 def training(preset, steps):
-    "Clips of 5 s that a training loop takes in a second, with bf16 where the processor has it: loading, both passes, clipping, optimiser."
+    "Clips of 5 s that training takes in a second, with bf16 where there is: loading, both passes, clipping, optimiser."
     model, config = new_model(preset)
     optimizer, bs = torch.optim.AdamW(model.train().parameters()), config.bs
     wavs = np.random.default_rng(0).integers(-3000, 3000, (bs * steps, CLIP_SAMPLES), dtype=np.int16)
@@ -103,13 +97,11 @@ def training(preset, steps):
     return dict(rate=statistics.median(rates), low=float(np.percentile(rates, 10)),
                 high=float(np.percentile(rates, 90)))
 
-
 def memory_of(name):
     "Memory that a codec takes, in a process of its own."
     said = subprocess.run([sys.executable, __file__, '--memory', name], capture_output=True, text=True,
                           check=True).stdout
     return json.loads(said.splitlines()[-1])
-
 
 def main(turns: int = 7, memory: str = None):
     if memory:                       # what the script asks of itself
@@ -134,6 +126,5 @@ def main(turns: int = 7, memory: str = None):
     trained = {'celae, all sizes': training('autoencoder', 40), '2024 SiLU 55125': training('silu', 8)}
     write('speed', turns=turns, rows=rows, memory_mb={name: memory_of(name) for name in CODECS},
           training_clips_a_second=trained)
-
 
 if __name__ == '__main__': typer.run(main)

@@ -2,9 +2,9 @@
 
     python bench/stereo.py                    (two minutes on one core)
 
-Excerpts of 5 s of stereo tracks, one of each of a number of tracks of each album, not of their first half minute. Both
-ways cost as many values. Of the decoded stereo sound: the scores of left and right, the error of the level difference
-of the channels in three bands, and of their correlation.
+Excerpts of 5 s of stereo tracks, one of each of a number of tracks of each album, not of their first half
+minute. Both ways cost as many values. Of the decoded stereo sound: the scores of left and right, the error
+of the level difference of the channels in three bands, and of their correlation.
 """
 from pathlib import Path
 
@@ -24,9 +24,8 @@ from celae.metrics import METRICS, PERCEPTUAL
 
 BANDS = (0, 500, 2000, SR / 2)     # Hz
 
-
 def excerpts(folder, n, seed):
-    "Stereo sound (1, 2, t) and the label of some tracks of each album; those that have the same on both sides are passed over."
+    "Stereo sound (1, 2, t) and label of some tracks of each album that differ on both sides."
     table = clip_table(folder, seed=0)
     table = table[(table.split == 'test') & (table.n_samples
                                              == CLIP_SAMPLES)].groupby('track').sample(1, random_state=seed)
@@ -38,18 +37,15 @@ def excerpts(folder, n, seed):
             found += 1
             yield label, row.track, torch.from_numpy(wav)[None]
 
-
 def as_channels(model, wav):
     "Left and right, each by itself."
     return rearrange(model.reconstruct(rearrange(wav, 'b c t -> (b c) 1 t')), '(b c) 1 t -> b c t', c=2)
-
 
 def as_middle_and_side(model, wav):
     "Their mean and half of their difference, each by itself."
     turn = torch.tensor([[.5, .5], [.5, -.5]])
     middle, side = as_channels(model, turn @ wav).unbind(1)
     return torch.stack([middle + side, middle - side], 1)
-
 
 def levels(wav):
     "Level of each channel in each band in dB (c, bands), and correlation of the channels."
@@ -58,7 +54,6 @@ def levels(wav):
     bands = [spec[:, (hz >= low) & (hz < high)].sum(1) for low, high in zip(BANDS, BANDS[1:])]
     return 10 * torch.stack(bands,
                             1).clamp_min(1e-6).log10().numpy(), float(np.corrcoef(wav[0].numpy())[0, 1])
-
 
 def compare(made, wav):
     "Scores of a decoded stereo sound."
@@ -69,7 +64,6 @@ def compare(made, wav):
     return scores | dict(level_difference_db=float(difference), correlation=r_hat, correlation_of_original=r,
                          correlation_error=abs(r_hat - r))
 
-
 @torch.no_grad()
 def study(folder, n, seed):
     "One row for each way and each excerpt."
@@ -78,7 +72,6 @@ def study(folder, n, seed):
     for label, track, wav in progress(list(excerpts(folder, n, seed)), 'both ways'):
         for name, way in ways.items(): yield dict(way=name, label=label, track=track,
                                                   **compare(way(model, wav), wav))
-
 
 def main(folder: Path = ALBUMS, n: int = 3, seed: int = 0):
     torch.set_num_threads(1)
@@ -93,6 +86,5 @@ def main(folder: Path = ALBUMS, n: int = 3, seed: int = 0):
         rows.append(dict(score=name, left_right=left_right.mean(), middle_side=middle_side.mean(),
                          difference=gain.mean(), low=low, high=high))
     write('stereo', n_tracks=len(wide), seed=seed, rows=rows)
-
 
 if __name__ == '__main__': typer.run(main)

@@ -1,10 +1,10 @@
-"""Do axes on which clips of one track lie close tell more of styles and albums than the statistics of MFCC and chroma?
+"""Do axes on which clips of one track lie close tell more of styles than statistics of MFCC and chroma?
 
     python bench/track_axes.py                    (a quarter of an hour on two cores)
 
-On built-in tracks that no weights have learned from, and on eight albums: six of them the encoder has learned from,
-without their names. Everything is probed twice, as it is and after `augment`, since albums are also told apart by how
-they were mastered.
+On built-in tracks that no weights have learned from, and on eight albums: six of them the encoder has
+learned from, without their names. Everything is probed twice, as it is and after `augment`, since albums
+are also told apart by how they were mastered.
 """
 from pathlib import Path
 
@@ -16,24 +16,22 @@ from celae.autoencoder import Size, load_model
 from celae.data import Clips, clip_table, load_clips
 from celae.audio import as_numpy
 from celae.files import progress
-from celae.latent_analysis import ALL_STATISTICS, Probe, clip_vectors, encode_clips, mfcc_vectors, paired_difference, untrained
+from celae.latent_analysis import (ALL_STATISTICS, Probe, clip_vectors, encode_clips, mfcc_vectors,
+                                   paired_difference, untrained)
 from celae.corpora.builtin import builtin_music
 from celae.probing import TrackAxes, augment, compare_axes, probe_axes
 
 OURS, MFCC = 'without detail', 'MFCC + chroma'
-
 
 def augmented(clips, rng):
     "The clips, each augmented at random."
     wavs = np.stack([augment(as_numpy(x[0]), rng) for x in clips.batches(1, 'augmenting')])
     return Clips(clips.table.assign(row=range(len(clips))), (wavs * 32767).astype(np.int16))
 
-
 def versions(clips, seed, n):
     "The clips as they are, and `n` augmented versions of them."
     yield clips
     for i in range(1, n + 1): yield augmented(clips, np.random.default_rng([seed, i]))
-
 
 def vectors_of(clips, codecs, seed=0, n=2):
     "name -> one array of clip vectors for each version of the clips."
@@ -44,14 +42,12 @@ def vectors_of(clips, codecs, seed=0, n=2):
         found[MFCC].append(mfcc_vectors(version))
     return found
 
-
 def only(result, labels):
     "The result of a probe on some labels alone."
     return Probe(result.scores, result.clips[result.clips.label.isin(labels)])
 
-
 def compared(clips, vectors, elsewhere, fresh):
-    "One row for each kind of vectors, with axes and without, and with those found in `elsewhere`, compared with MFCC and chroma as they are; on labels in `fresh` alone, too."
+    "A row for each kind of vectors, without axes, with them, and with those of `elsewhere`; on `fresh` labels alone, too."
     rows = []
     for sound, first in (('as it is', 0), ('augmented', 1)):
         kinds = {(name, axes): probe_axes(x[first], clips.labels, clips.tracks, TrackAxes() if axes
@@ -66,7 +62,6 @@ def compared(clips, vectors, elsewhere, fresh):
                     value in paired_difference(only(result, fresh), only(kinds[MFCC, 'none'], fresh)).items()}
                     for (name, axes), result in kinds.items()]
     return rows
-
 
 def main(folder: Path = ALBUMS, cache: Path = CACHE, n: int = 2000):
     model = load_model().with_size(Size(64))
@@ -83,6 +78,5 @@ def main(folder: Path = ALBUMS, cache: Path = CACHE, n: int = 2000):
         tables[name] = dict(n_clips=len(clips), n_tracks=int(clips.tracks.nunique()),
                             table=compared(clips, vectors[name], axes[other], fresh))
     write('track_axes', fresh=TEST, n_axes=TrackAxes().n_axes, pooling=ALL_STATISTICS, music=tables)
-
 
 if __name__ == '__main__': typer.run(main)

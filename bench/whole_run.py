@@ -1,11 +1,12 @@
-"""The whole job of `celae run` on real music or on the built-in music, gathered into one JSON for the study pages.
+"""The whole job of `celae run` on real music or on the built-in music, gathered into one JSON for the study
+pages.
 
     python bench/whole_run.py albums          (an hour and a half on two cores)
     python bench/whole_run.py builtin         (about ten minutes)
     python bench/whole_run.py gtzan data/gtzan    (for those who have it: docs, studies/report_2024)
 
-It goes on where it was interrupted. The autoencoder begins with fresh weights: those that ship have learned from the
-albums. Of the albums, figures and the first seconds of its sounds are kept too.
+It goes on where it was interrupted. The autoencoder begins with fresh weights: those that ship have learned
+from the albums. Of the albums, figures and the first seconds of its sounds are kept too.
 """
 import json
 import logging
@@ -20,7 +21,6 @@ from celae.audio import SR, read_audio
 from celae.display import mp3_bytes
 from celae.run import Settings, run
 
-
 def gather(out):
     "Everything the study shows, from the files of the run."
     metrics = {f.stem: json.loads(f.read_text()) for f in sorted((out/'metrics').glob('*.json'))
@@ -33,7 +33,6 @@ def gather(out):
     settings = json.loads((out/'settings.json').read_text())
     settings['folder'] = Path(settings['folder']).name
     return dict(settings=settings, counts=counts, histories=histories, **metrics)
-
 
 def keep_excerpts(out, folder, secs=3):
     "Figures of the run, and the first seconds of its sounds: short enough to be quoted."
@@ -49,7 +48,6 @@ def keep_excerpts(out, folder, secs=3):
                 files[caption] = path.name
     return sounds
 
-
 def main(name: str, folder: Path = None, epochs: int = 3, steps: int = 3000, prior: int = 800):
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     out, folder = Path('runs')/name, folder or (ALBUMS if name == 'albums' else None)
@@ -57,6 +55,5 @@ def main(name: str, folder: Path = None, epochs: int = 3, steps: int = 3000, pri
         str(folder.resolve()), epochs_2024=epochs, start='', steps=steps, steps_prior=prior)
     run(settings, out, resume=out.exists())
     write(name, **gather(out), **(dict(sounds=keep_excerpts(out, RESULTS/name)) if name == 'albums' else {}))
-
 
 if __name__ == '__main__': typer.run(main)

@@ -10,7 +10,6 @@ import soundfile as sf
 
 SR = 22_050
 
-
 def pytest_addoption(parser):
     parser.addoption('--slow', action='store_true', help='also run tests marked slow')
     parser.addoption('--hostile', action='store_true',
@@ -18,13 +17,11 @@ def pytest_addoption(parser):
     parser.addoption('--only', default='',
                      help='cases of hostile input whose COMMAND:CLASS:KIND fits this expression')
 
-
 def pytest_collection_modifyitems(config, items):
     if config.getoption('--slow') or 'slow' in (config.getoption('-m') or ''): return
     skip = pytest.mark.skip(reason='slow; run with --slow')
     for item in items:
         if 'slow' in item.keywords: item.add_marker(skip)
-
 
 @pytest.fixture
 def tone():
@@ -34,14 +31,12 @@ def tone():
         return np.repeat(wav[None].astype(np.float32), channels, 0)
     return make
 
-
 @pytest.fixture
 def song(tmp_path, tone):
     "A file of three seconds, two tones, 44.1 kHz stereo."
     path = tmp_path/'song.wav'
     sf.write(path, np.concatenate([tone(220, 3., 44_100), tone(330, 3., 44_100)]).T, 44_100)
     return path
-
 
 @pytest.fixture
 def celae(tmp_path):

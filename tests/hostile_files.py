@@ -25,7 +25,6 @@ import soundfile as sf
 RATE, SECS = 44_100, 6.        # of the sound in most cases
 SCRIPT = '<script>alert("from a run")</script><img src=x onerror=alert(1)>'
 
-
 @dataclass(frozen=True)
 class Case:
     group: str                   # class of input
@@ -41,21 +40,15 @@ class Case:
         self.make(path)
         return path
 
-
 def put(data): return lambda path: Path(path).write_bytes(data.encode() if isinstance(data, str) else data)
-
 
 def patched(data, at, values): return data[:at] + values + data[at + len(values):]
 
-
 def link(target): return lambda path: path.symlink_to(target(path) if callable(target) else target)
-
 
 def itself(path): path.symlink_to(path)
 
-
 def noise(n, seed=0): return random.Random(seed).randbytes(n)
-
 
 ODD_FILES = {'a pipe': os.mkfifo, 'a folder': lambda p: p.mkdir(), 'linked to itself': itself,
              'empty': put(b''), 'linked to zeros': link('/dev/zero'), 'missing': lambda p: None,
@@ -64,12 +57,10 @@ BAD_JSON = {'null': 'null', 'list': '[1]', 'number': '3', 'string': '"x"', 'cut'
             'binary': b'\xff\xfe\0', 'object': '{}', 'deep': '[' * 100_000,
             'of 5 MB': '{"x": "' + 'x' * 5_000_000 + '"}'}
 
-
 # ---- sound ----
 
 def tone(secs=SECS, rate=RATE, hz=440):
     return (.3 * np.sin(2 * np.pi * hz * np.arange(int(secs * rate)) / rate)).astype(np.float32)
-
 
 def audio(fmt='WAV', subtype='PCM_16', rate=RATE, channels=1, wav=None, **how):
     "A sound file as bytes."
@@ -78,27 +69,22 @@ def audio(fmt='WAV', subtype='PCM_16', rate=RATE, channels=1, wav=None, **how):
     sf.write(buffer, wav, rate, format=fmt, subtype=subtype, **how)
     return buffer.getvalue()
 
-
 def mp3(wav=None, **how): return audio('MP3', 'MPEG_LAYER_III', wav=wav, **how)
 def ogg(wav=None): return audio('OGG', 'VORBIS', wav=wav)
 def flac(wav=None): return audio('FLAC', wav=wav)
-
 
 def flipped(data):
     at = len(data) // 2
     return patched(data, at, bytes(b ^ 255 for b in data[at:at + 8]))
 
-
 def without_xing(data):
     "An MP3 without its first frame, which tells of the length."
     return data[data.index(b'\xff\xfb', data.index(b'\xff\xfb') + 4):]
-
 
 def uneven(secs=40):
     "Half silence, half noise: of a variable bit rate, whose first frames say little of the length."
     loud = np.random.default_rng(0).uniform(-.5, .5, int(secs / 2 * RATE)).astype(np.float32)
     return np.concatenate([tone(secs / 2) * .01, loud])
-
 
 def bad_pages(data, every=4):
     "An Ogg with wrong check sums."
@@ -109,12 +95,10 @@ def bad_pages(data, every=4):
         at = data.find(b'OggS', at + 4)
     return bytes(out)
 
-
 def flac_claims(data, samples):
     "A FLAC whose header claims a number of samples (36 bits)."
     return patched(data, 21, bytes([data[21] & 0xf0 | samples >> 32]) + struct.pack('>I',
                                                                                     samples & 0xffffffff))
-
 
 def wav_header(channels=1, rate=RATE, bits=16, claimed=None, body=b'', kind=1):
     "A WAV written by hand, whatever it says."
@@ -123,14 +107,12 @@ def wav_header(channels=1, rate=RATE, bits=16, claimed=None, body=b'', kind=1):
     head = b'RIFF' + struct.pack('<I', min(size + 36, 0xffffffff)) + b'WAVEfmt ' + struct.pack('<I', 16) + fmt
     return head + b'data' + struct.pack('<I', size) + body
 
-
 def long_hole(path, hours=3, rate=22_050):
     "Hours of sound, a hole on disk but for the first seconds."
     data, size = audio(rate=rate), hours * 3600 * rate * 2
     with open(path, 'wb') as f:
         f.write(patched(patched(data, 40, struct.pack('<I', size)), 4, struct.pack('<I', size + 36)))
         f.truncate(size + 44)
-
 
 def linked_away(path, folder=False):
     "A file, or its folder, that is a link to what lies beside the folder of music."
@@ -140,23 +122,19 @@ def linked_away(path, folder=False):
     if folder: path.parent.rmdir()
     (path.parent if folder else path).symlink_to(away if folder else away/path.name)
 
-
 def loop_folder(path):
     "A folder in which a link leads back to itself; the sound in it is there once."
     path.write_bytes(audio())
     (path.parent/'again').symlink_to(path.parent)
 
-
 def closed(path, folder=False):
     path.write_bytes(audio())
     (path.parent if folder else path).chmod(0)
-
 
 def still_flac(path, hours, rate=RATE, channels=1):
     "Hours of silence in a small file."
     with sf.SoundFile(path, 'w', rate, channels, 'PCM_16', format='FLAC') as f:
         for _ in range(hours * 60): f.write(np.zeros((60 * rate, channels), np.int16))
-
 
 def packed_id3(megabytes, frame, start, sound, path):
     "A compressed frame of ID3 before a sound."
@@ -165,19 +143,16 @@ def packed_id3(megabytes, frame, start, sound, path):
     tag = frame + size(len(data) + 4) + b'\0\x09' + size(99) + data
     path.write_bytes(b'ID3\x04\0\0' + size(len(tag)) + tag + sound)
 
-
 def squeezed(start, megabytes, byte=b'\0', wbits=15, end=b''):
     "Very much of one byte, compressed."
     pack = zlib.compressobj(1, wbits=wbits)
     blocks = [start, *[byte * 2**20] * megabytes, end]
     return b''.join([pack.compress(block) for block in blocks] + [pack.flush()])
 
-
 def claimed_comments(data):
     "A FLAC whose comments claim 4 billion entries."
     at = data.index(b'reference libFLAC') - 4
     return patched(data, at + 4 + struct.unpack('<I', data[at:at + 4])[0], b'\xff' * 4)
-
 
 M4A = struct.pack('>I', 28) + b'ftypM4A \0\0\0\0M4A mp42isom' + bytes(4000)
 OTHER_KINDS = dict(m4a=M4A, mp4=M4A, m4b=M4A.replace(b'M4A ', b'M4B '), mov=M4A.replace(b'M4A ', b'qt  ')) | {
@@ -195,7 +170,6 @@ NAMES = [
     'label\nof two lines/tune', 'nan/tune', '-v/tune', 'x' * 200, 'y' * 246, 'é' * 123, 'z' * 250 + '/tune',
     'deep/' + '/'.join(30 * ['d' * 40]) + '/tune',
     *(os.fsdecode(name) for name in (b'not utf-8 \xff\xfe', b'label \xff/tune'))]
-
 
 def audio_cases():
     "A hundred and more kinds of sound file and name."
@@ -236,10 +210,9 @@ def audio_cases():
         'streamed.au': patched(audio('AU'), 8, b'\xff' * 4), 'claims half.flac': flac_claims(f, len(t) // 2),
         'claims nothing.flac': flac_claims(f, 0),
         'claims half.aiff': patched(aiff, aiff.index(b'COMM') + 10, struct.pack('>I', len(t) // 2))}, SECS)
-    add('bombs', {
-        'two hours of silence.flac': partial(still_flac, hours=2),
-        'forty hours at 1 kHz.flac': partial(still_flac, hours=40, rate=1000),
-        'eight channels of an hour.flac': partial(still_flac, hours=1, channels=8)})
+    add('bombs', {'two hours of silence.flac': partial(still_flac, hours=2),
+                  'forty hours at 1 kHz.flac': partial(still_flac, hours=40, rate=1000),
+                  'eight channels of an hour.flac': partial(still_flac, hours=1, channels=8)})
     add('bombs', {
         'cover of 2 GB.mp3': partial(packed_id3, 2000, b'APIC', b'\x03image/png\0\x03\0\x89PNG\r\n\x1a\n', m),
         'title of 400 MB.mp3': partial(packed_id3, 400, b'TIT2', b'\x03', m),
@@ -250,10 +223,9 @@ def audio_cases():
                    'chain.ogg': o + ogg(), 'chain.opus': 2 * audio('OGG', 'OPUS', 48_000),
                    'xing kept twice.mp3': m + mp3()}, 2 * SECS)
     add('joined', {'bad pages.ogg': bad_pages(ogg(np.tile(t, 4)))}, 4 * SECS)
-    add('joined', {
-        'without xing.mp3': without_xing(m), 'flac named.wav': f, 'mp3 named.ogg': m, 'wav named.mp3': w,
-        'junk before.mp3': b'junk' * 300 + m, 'tag of 2 MB.mp3': id3 + m, 'junk after.wav': w + b'junk' * 300,
-        'tag after.mp3': m + b'TAG' + bytes(125)}, SECS)
+    add('joined', {'without xing.mp3': without_xing(m), 'flac named.wav': f, 'mp3 named.ogg': m,
+                   'wav named.mp3': w, 'junk before.mp3': b'junk' * 300 + m, 'tag of 2 MB.mp3': id3 + m,
+                   'junk after.wav': w + b'junk' * 300, 'tag after.mp3': m + b'TAG' + bytes(125)}, SECS)
     add('samples', {
         'not a number.wav': audio(subtype='FLOAT', wav=nan), 'infinite.wav': audio(subtype='FLOAT', wav=inf),
         'only not a number.wav': audio(subtype='FLOAT', wav=np.full(len(t), np.nan)),
@@ -294,7 +266,6 @@ def audio_cases():
     add('links and folders', {'three hours.wav': long_hole}, 3 * 3600)
     return cases
 
-
 # ---- latents ----
 
 def read_safetensors(data):
@@ -302,11 +273,9 @@ def read_safetensors(data):
     n = struct.unpack('<Q', data[:8])[0]
     return json.loads(data[8:8 + n]), data[8 + n:]
 
-
 def write_safetensors(header, body=b''):
     text = (header if isinstance(header, str) else json.dumps(header)).encode()
     return struct.pack('<Q', len(text)) + text + body
-
 
 KINDS = dict(F32=np.float32, I8=np.int8, U8=np.uint8, F64=np.float64, I64=np.int64, I32=np.int32,
              BOOL=np.bool_, F16=np.float16)
@@ -315,11 +284,9 @@ ODD = {'0': 0, '-1': -1, '1': 1, '1e12': 10**12, '2^63': 2**63, '1e400': 10**400
        'null': None, 'text': 'x' * 10, 'a list': [1], 'an object': {}, 'nan': float('nan'),
        'infinite': float('inf'), 'missing': ...}
 
-
 def changed(facts, **changes):
     "Facts with changes; what is `...` is left out."
     return {k: v for k, v in (facts | changes).items() if v is not ...}
-
 
 def unpack(data):
     "Metadata and tensors of a safetensors file."
@@ -327,7 +294,6 @@ def unpack(data):
     return header.pop('__metadata__', {}), {
         k: np.frombuffer(body[slice(*v['data_offsets'])], KINDS[v['dtype']]).reshape(v['shape']) for k,
         v in header.items()}
-
 
 def pack(meta, tensors):
     header, body = dict(__metadata__=meta) if meta else {}, b''
@@ -338,12 +304,10 @@ def pack(meta, tensors):
         body += x.tobytes()
     return write_safetensors(header, body)
 
-
 def unpack_latent(data):
     "Facts and tensors of a latent file."
     meta, tensors = unpack(data)
     return json.loads(meta['celae']), tensors
-
 
 def pack_latent(facts, tensors, checksum=True, **meta):
     "A latent file with whatever it says, and the check sum that belongs to it."
@@ -352,7 +316,6 @@ def pack_latent(facts, tensors, checksum=True, **meta):
         parts = [k.encode() + np.asarray(v).tobytes() for k, v in sorted(tensors.items())]
         facts = facts | dict(checksum=sha256(b''.join([said, *parts])).hexdigest()[:16])
     return pack(dict(celae=facts if isinstance(facts, str) else json.dumps(facts)) | meta, tensors)
-
 
 def odd_arrays(x):
     "What may stand in place of an array: word -> array; None: nothing."
@@ -365,7 +328,6 @@ def odd_arrays(x):
             f'of {kind}': x.astype(kind) for kind in ('int64', 'float64', 'float32', 'bool')} | {
             f'all {value}': np.full(x.shape, value, np.float32)
             for value in (np.nan, np.inf, 3e38, 255, 0, -1)}
-
 
 def latent_cases(good):
     "Latent files that lie, made of a good one (its bytes)."
@@ -391,8 +353,7 @@ def latent_cases(good):
         files[f'source {word}'] = pack(unpack(good)[0] | dict(source=text), tensors)
     twice = '{"format": "celae 2", "format": "celae 2"}'
     files |= {f'facts {word}': pack_latent(text, tensors) for word,
-              text in (BAD_JSON | dict(twice=twice)).items()
-              if isinstance(text, str)}
+              text in (BAD_JSON | dict(twice=twice)).items() if isinstance(text, str)}
     files |= {
         'checksum wrong': pack_latent(facts | dict(checksum='0' * 16), tensors, False),
         'checksum missing': pack_latent(changed(facts, checksum=...), tensors, False),
@@ -402,7 +363,6 @@ def latent_cases(good):
     made = {name: put(data) for name, data in files.items()} | ODD_FILES
     return [Case('latents', f'{name}.celae', make) for name, make in made.items() if name != 'missing']
 
-
 # ---- models, runs ----
 
 class Runs:
@@ -410,9 +370,7 @@ class Runs:
     def __init__(self, trace): self.trace = str(trace)
     def __reduce__(self): return os.mkdir, (self.trace,)
 
-
 def evil_pickle(trace): return pickle.dumps(Runs(trace))
-
 
 def replaced(name, how):
     "A change of a model or run folder: files are made anew."
@@ -422,17 +380,14 @@ def replaced(name, how):
             how(path)
     return change
 
-
 def rewritten(name, how):
     "A change of the bytes of files: how(bytes, trace) -> bytes."
     def change(folder, trace):
         for path in sorted(folder.glob(name)): path.write_bytes(how(path.read_bytes(), trace))
     return change
 
-
 def facts_changed(name, **changes):
     return rewritten(name, lambda old, trace: json.dumps(changed(json.loads(old), **changes)).encode())
-
 
 def tensors_changed(how):
     "Change the dict of tensors of a model."
@@ -440,7 +395,6 @@ def tensors_changed(how):
         meta, tensors = unpack(old)
         return pack(meta, how(tensors))
     return rewritten('model.safetensors', new)
-
 
 def model_cases():
     "What a stranger does to a good model: name -> change of (its folder, trace of code that ran)."
@@ -476,13 +430,11 @@ def model_cases():
     made['a tensor too many'] = tensors_changed(lambda tensors: tensors | dict(extra=np.zeros(1, np.float32)))
     return made | {f'a tensor {word}': tensors_changed(other(word)) for word in odd_arrays(np.zeros((1, 1)))}
 
-
 def scripted(value):
     "JSON with a script in place of each text and in each key."
     if isinstance(value, dict): return {key: scripted(x) for key, x in value.items()} | {SCRIPT: SCRIPT}
     if isinstance(value, list): return [scripted(x) for x in value[:99]]
     return SCRIPT if isinstance(value, str) else value
-
 
 def run_cases(run):
     "What a stranger does to the run in a folder: name -> change of (its folder, trace of code that ran)."
@@ -577,11 +529,9 @@ def run_cases(run):
            'model a pipe', 'model missing', 'model LatentPrior')
     return made | {f'autoencoder: {name}': model(model_cases()[name]) for name in bad}
 
-
 # ---- tables, archives ----
 
 WIDE_AND_LONG = 'track,' + ','.join(f'c{i}' for i in range(99_000)) + '\n' + 'x\n' * 500_000
-
 
 def table_cases(tracks):
     "Tables beside music whose tracks are named: (file name, word, what makes it)."
@@ -614,20 +564,16 @@ def table_cases(tracks):
         'NUL': f'track,split\n{one}\0,train\n', 'own columns': lines('track,split,path,start,row',
                                                             [f'{line},/etc/hostname,7,9' for line in listed]),
                                                             'UTF-16': lines('track,split', listed).encode('utf-16')}
-    return [(file, word, data if callable(data) else put(data))
-            for file, found in (('factors.csv', factors), ('splits.csv', splits)) for word,
-            data in found.items()]
-
+    return [(file, word, data if callable(data) else put(data)) for file,
+            found in (('factors.csv', factors), ('splits.csv', splits)) for word, data in found.items()]
 
 GENRES = ('blues', 'classical', 'country', 'disco', 'hiphop', 'jazz', 'metal', 'pop', 'reggae', 'rock')
 CLIPS = [f'genres/{genre}/{genre}.{i:05d}.au' for genre in GENRES for i in range(100)]
-
 
 def member(name, kind=None, target=''):
     info = tarfile.TarInfo(name)
     if kind: info.type, info.linkname = kind, target
     return info
-
 
 def tar(extra=(), clips=CLIPS, mode='w:gz'):
     "A tar like GTZAN's, and before its clips more members: (name or TarInfo, bytes or None)."
@@ -639,13 +585,11 @@ def tar(extra=(), clips=CLIPS, mode='w:gz'):
             archive.addfile(info, io.BytesIO(data or b''))
     return buffer.getvalue()
 
-
 def zipped(files):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as z:
         for name, data in files.items(): z.writestr(name, data)
     return buffer.getvalue()
-
 
 def tar_bomb(megabytes, header=False):
     "A small tar.gz of a wanted member, or of a header, that unpacks to much."
@@ -654,7 +598,6 @@ def tar_bomb(megabytes, header=False):
     if header: start = f'{info.size} comment='.encode()
     return squeezed(info.tobuf() + start, megabytes, b'x' if header else b'\0', 31,
                     b'' if header else bytes(10240))
-
 
 def archive_cases():
     "Archives that are taken for GTZAN's: name -> bytes."
@@ -676,7 +619,6 @@ def archive_cases():
         'sizes negative': patched(plain, 124, b'-0000000001\0'),
         'sizes of 8 EB': patched(plain, 124, b'\x80\0\0\0\x7f' + b'\xff' * 7)}
 
-
 def fma_cases(n=20):
     "What is taken for FMA: name -> metadata and music, as archives."
     song, place, made = mp3(tone(3.)), 'fma_small/{:03d}/{:06d}.mp3', {}
@@ -693,11 +635,9 @@ def fma_cases(n=20):
             {where.format(i // 1000, i): song for i in range(2, 2 + n)})}
     return made
 
-
 # ---- moments ----
 
 WRITES = ('os.rename', 'os.mkdir', 'os.truncate', 'os.link', 'os.symlink')
-
 
 def at_event(n, act, folder=None, counted=None):
     """From now on this process counts what it does, and calls `act(path)` before the `n`th event.
@@ -719,9 +659,7 @@ def at_event(n, act, folder=None, counted=None):
     if n == 0: return act('')
     sys.addaudithook(hook)
 
-
 def die(path): os.kill(os.getpid(), signal.SIGKILL)
-
 
 def killed_at(moments, work, folder=None):
     "Fork at each moment a process that does the work and dies there: did it die? Not for threads."

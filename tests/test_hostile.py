@@ -4,17 +4,15 @@
     pytest tests/test_hostile.py --hostile     all of them (an hour on two cores; root on Linux), for the study
     pytest tests/test_hostile.py --only edit:arguments:--gain       those whose name fits a regular expression
 
-Memory and processor time are bounded (not the clock: a busy machine is no hang). The user's files are looked at before
-and after.
+Memory and processor time are bounded (not the clock: a busy machine is no hang). The user's files are
+looked at before and after.
 
-read      the sound is there, all of it, or the command did what it should
-named     the item is left out with a line that names it, and the rest is done
-refused   the command ends with one line
-ignored   passed over, as hidden files should be
-lost      a file of the user changed or is gone, or an item or a part is missing or wrong without a word
-hung      no end within the processor time, or no work for a while
-crashed   a traceback, a signal, or no memory
-escaped   something outside was read or written, a stranger's program ran, or words stand in a page unescaped
+read      the sound is there, all of it, or the command did what it should named     the item is left out
+with a line that names it, and the rest is done refused   the command ends with one line ignored   passed
+over, as hidden files should be lost      a file of the user changed or is gone, or an item or a part is
+missing or wrong without a word hung      no end within the processor time, or no work for a while crashed
+a traceback, a signal, or no memory escaped   something outside was read or written, a stranger's program
+ran, or words stand in a page unescaped
 """
 import base64
 import gzip
@@ -57,7 +55,6 @@ FORK.set_forkserver_preload(['test_hostile', *(f'celae.{name}' for name in (
     'cli', 'run', 'report', 'sound_map', 'corpora.published', 'latent_files', 'playground', 'evaluation')),
     'pyarrow.parquet', 'filelock', 'pooch', 'ftplib', 'encodings.utf_8_sig'])
 
-
 # ---- what cases need ----
 
 @cache
@@ -77,7 +74,6 @@ def fixture(name):
     for each in [path, *path.rglob('*')] if name == 'music' else (): each.chmod(0o755 if each.is_dir() else 0o644)
     return path
 
-
 @cache
 def fixtures():
     folder = TemporaryDirectory(prefix='celae-fixtures-')
@@ -85,12 +81,10 @@ def fixtures():
     Path(folder.name).chmod(0o755)
     return folder
 
-
 def copied(name, to):
     shutil.copytree(fixture(name), to, symlinks=True,
                     ignore=shutil.ignore_patterns(*['checkpoint.pt'] * (name == 'run')))
     return to
-
 
 def own(root, *names, text='mine', folder='proj'):
     "A folder of the user."
@@ -98,16 +92,13 @@ def own(root, *names, text='mine', folder='proj'):
     for name in names: (root/'user'/folder/name).write_text(text)
     return root/'user'/folder
 
-
 def a_song(root, name='song.wav'):
     (root/'user'/name).write_bytes(audio(channels=2))
     return root/'user'/name
 
-
 MAKERS = dict(song=a_song, latent=lambda root: Path(shutil.copy(fixture('good'), root/'user'/'song.celae')),
               album=lambda root: copied('music', root/'user'/'music'),
               thesis=lambda root: own(root, 'thesis.txt'), ours=lambda root: copied('run', root/'out'/'run'))
-
 
 def arguments(root, line, made):
     "The words of a command; what stands in braces is made, words after + are made and left out."
@@ -119,7 +110,6 @@ def arguments(root, line, made):
     line = line.replace('{fit}', '{music} --cache {cache} --max-clips 20 --steps')
     words = [word.format_map(places) for word in line.split()]
     return [word for word in words if not word.startswith('+')]
-
 
 @dataclass
 class Job:
@@ -141,7 +131,6 @@ class Job:
 
     def build(self, root): return arguments(root, self.line, self.own | (self.before(root) or {}))
 
-
 # ---- one case in a process of its own ----
 
 def child(root, args, user):
@@ -160,12 +149,10 @@ def child(root, args, user):
     sys.argv = ['celae', *map(str, args)]
     main()
 
-
 def cpu_secs(pid):
     try: parts = Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()
     except OSError: return 0
     return sum(map(int, parts[11:15])) / os.sysconf('SC_CLK_TCK')
-
 
 def snapshot(folder):
     "What is in a folder: kind, size and contents of each file."
@@ -176,7 +163,6 @@ def snapshot(folder):
         if path.is_file() and not what and info.st_size < 5_000_000: what = path.read_bytes()
         found[str(path.relative_to(folder))] = info.st_mode, info.st_size if path.is_file() else 0, what
     return found
-
 
 class Running:
     "A case on its way."
@@ -230,7 +216,6 @@ class Running:
         if code and not re.search(r'^(celae: |Error: )', text, re.M): return 'crashed', 'ended without a word'
         return self.job.check(self.root, code, text)
 
-
 def run_jobs(jobs, workers=2):
     "Do all cases, some at a time: their rows."
     os.environ |= dict(OMP_NUM_THREADS='1', PYTHONPATH=str(Path(__file__).parent))
@@ -245,7 +230,6 @@ def run_jobs(jobs, workers=2):
                 if row['verdict'] not in GOOD or len(rows) % 100 == 0: print(len(rows), *row.values(), sep=' | ', flush=True)
     return rows
 
-
 # ---- what was said, and what came out ----
 
 def named(text, name):
@@ -258,13 +242,10 @@ def named(text, name):
     return (any(way in text for way in plain if way)
             or len(squeezed) > 8 and squeezed[:20] in ''.join(re.findall('[A-Za-z0-9]', text)))
 
-
 def ends(root, code, text): return 'refused' if code else 'read'
-
 
 def writes(name): return lambda root, code, text: ends(root, code,
                                                        text) if code or (root/'out'/name).exists() else 'lost'
-
 
 def sound(root, code, text, name='e.wav'):
     "Refused, or a sound is written that is one."
@@ -279,25 +260,21 @@ def sound(root, code, text, name='e.wav'):
                                                             axis=0)).max() < 1e-4: return 'lost', 'constant'
     return 'read'
 
-
 def latent_secs(path):
     facts, tensors = hostile.unpack_latent(path.read_bytes())
     assert all(np.isfinite(x.astype(np.float64)).all()
                for x in tensors.values()), 'not a number in the latent'
     return facts['n_samples'] / facts.get('sr', 22_050)
 
-
 def latent(root, code, text):
     if code: return 'refused'
     return 'read' if abs(latent_secs(root/'out'/'e.celae') - hostile.SECS) < .1 else ('lost', 'cut')
-
 
 def compared(found, wanted, text, name):
     "Verdict on the seconds found where `wanted` are there."
     if wanted is None: return 'read' if found else 'named' if named(text, name) else ('lost', 'not a word')
     if abs(found - wanted) < .2: return 'read'
     return 'named' if found < wanted and named(text, name) else ('lost', f'{found:.1f} s of {wanted:.1f}')
-
 
 # ---- sound files ----
 
@@ -337,7 +314,6 @@ def sound_job(command, case):
         generate=('generate --begin {path} --seconds 1 -o {out}/e.wav', one))[command]
     return Job(line, f'sound: {case.group}', case.name, check, before, user=NOBODY * ('closed' in case.name))
 
-
 def sound_jobs():
     cases, jobs = hostile.audio_cases(), []
     begun = ('no sound', 'cut and damaged', 'header lies', 'joined', 'bombs', 'samples')
@@ -360,7 +336,6 @@ def sound_jobs():
     return jobs + [Job('run {user}/music --quick --out {out}/run --cache {home}', 'sound: names', name, done,
                        partial(together, groups=('names', 'samples', 'no sound', 'endings')), 500)]
 
-
 def escaped(root):
     "Does a page of a run hold a stranger's script or a file of the user?"
     files = root/'outside'/'secret.txt', Path('/etc/hostname')
@@ -371,7 +346,6 @@ def escaped(root):
             return 'escaped', f'a script or a file of the user in {page.name}'
         if page.name == 'map.html' and re.search(r':\s*(-?Infinity|NaN)\b',
                                                  text): return 'lost', 'invalid JSON in a map'
-
 
 # ---- latents, models, runs, tables ----
 
@@ -400,7 +374,6 @@ def latent_jobs():
     return [Job(line, 'latents', case.name, partial(check, case=case), partial(before, case=case))
             for case in hostile.latent_cases(fixture('good').read_bytes()) for line, before, check in ways]
 
-
 def model_jobs():
     def before(root, change, base):
         shutil.copytree(WEIGHTS/base, root/'user'/'model')
@@ -420,7 +393,6 @@ def model_jobs():
     return jobs + [Job('train {fit} 4 --out {out}/m --resume', 'models', f'checkpoint {name}',
                        writes('m/model.safetensors'), partial(half, change=change), 120) for name,
                        change in checkpoint_cases().items()]
-
 
 def checkpoint_cases():
     import torch
@@ -450,7 +422,6 @@ def checkpoint_cases():
         'optimizer empty': other(optimizer={}), 'of another model': other(model={'x': torch.zeros(3)}),
         'weights nan': saved(nan)}
 
-
 def run_jobs_of_strangers():
     def before(root, change):
         run = copied('run', root/'out'/'run')
@@ -463,14 +434,12 @@ def run_jobs_of_strangers():
              'run {music} --quick --out {out}/run --cache {cache} --resume':
              'settings|latents/musical|clips: (no|text|a )|autoencoder|sounds absolute'}
     jobs = [Job(line, 'runs of strangers', name, partial(check, name=name), partial(before, change=change),
-                150)
-            for name, change in hostile.run_cases(fixture('run')).items()
-            for line, names in lines.items() if re.match(names, name)]
+                150) for name, change in hostile.run_cases(fixture('run')).items() for line,
+                names in lines.items() if re.match(names, name)]
     def refused(root, code, text): return 'refused' if code else ('lost', 'no run, and no word')
     return jobs + [Job(line, 'runs of strangers', f'run is {name}', refused, lambda root, make=make: (
         make(root/'out'/'run') and {})) for name, make in hostile.ODD_FILES.items()
         for line in list(lines)[:2]]
-
 
 def table_jobs():
     tracks = sorted(f.relative_to(fixture('music')).as_posix() for f in fixture('music').rglob('*.flac'))
@@ -490,7 +459,6 @@ def table_jobs():
     return [Job(line, f'tables: {file}', word, check, partial(before, file=file, make=make), 120)
             for file, word, make in hostile.table_cases(tracks)
             for line, words in lines.items() if re.match(words, word)]
-
 
 # ---- arguments ----
 
@@ -520,7 +488,6 @@ ENDINGS = ('e', 'e.exe', 'e.wav/', 'sub/../e.m4a', 'n' * 300 + '.wav', '.wav', '
            'é' * 125 + '.wav', '../user/song.wav/e.wav')
 PATHS = {'a NUL': 'a\0b', 'not there': '/nowhere/at/all', 'empty': '', 'too long': '/x' + 'y' * 5000}
 
-
 def argument_jobs():
     checks = dict(edit=sound, generate=sound, train=writes('m/model.safetensors'),
                   run=writes('run/report.html'))
@@ -538,11 +505,9 @@ def argument_jobs():
         def check(root, code, text, command=command):
             return 'refused' if code else 'read' if 'clear' in command else ('lost', 'no word')
         jobs += [Job(command + ' {path}', 'arguments', f'a path {word}', check, cpu=200, may_add=True,
-                     own=dict(path=path))
-                 for word, path in PATHS.items() if 'export' not in command
-                 or word not in ('not there', 'empty')]
+                     own=dict(path=path)) for word, path in PATHS.items() if 'export' not in command
+                     or word not in ('not there', 'empty')]
     return jobs
-
 
 # ---- downloads ----
 
@@ -572,10 +537,8 @@ def download_jobs():
             Job(f'fetch {path}', 'servers', path, partial(fetched, path=path), cpu=200)
             for path in sorted(SERVERS)]
 
-
 def endless(data, secs=0.):
     while True: yield data, secs
-
 
 SERVERS = {       # path -> status, headers, what is sent (bytes, and seconds of waiting after them)
     'endless': (200, {}, endless(bytes(1 << 20))), 'claims': (200, dict(length=10**15),
@@ -589,7 +552,6 @@ SERVERS = {       # path -> status, headers, what is sent (bytes, and seconds of
     'packed': (200, dict(encoding='gzip'), [(gzip.compress(bytes(10**8)), 0)]),
     'part': (206, dict(range='bytes 0-9/1000', length=10), [(bytes(10), 0)]),
     'whole': (200, dict(length=50), [(b'x' * 50, 0)])}
-
 
 class Server(BaseHTTPRequestHandler):
     "What a server on the way may do."
@@ -605,7 +567,6 @@ class Server(BaseHTTPRequestHandler):
         try:
             for data, secs in parts: self.wfile.write(data), time.sleep(secs)
         except (BrokenPipeError, ConnectionResetError): pass
-
 
 def fetch_from_server(root, path):
     "Fetch from a bad server, and from a good one after it."
@@ -623,7 +584,6 @@ def fetch_from_server(root, path):
     try: print(fetch(sources, root/'out'/'a.zip', tries=1, check=check))
     except (ValueError, OSError) as e: sys.exit(f'celae: {e}')
 
-
 # ---- overwriting, clearing ----
 
 def second_name(root, how, suffix):
@@ -637,7 +597,6 @@ def second_name(root, how, suffix):
         other.symlink_to(other.with_stem('middle'))
     else: other = own(root)/'..'/source.name if how == 'dots' else source
     return dict(source=source, other=other)
-
 
 OVERWRITE = {
     'the original beside the latent': 'decode {latent} +{song}',
@@ -665,12 +624,10 @@ FILMS = ['my-clips-2019.mp4', 'clips-of-the-sea.mov', 'clips-0123456789ab.mov', 
          'xclips-0123456789ab.npy', 'clips-0123456789ab-holiday.npy', 'clips-0123456789AB.npz',
          'clips-short.npy']
 
-
 def to_secret(root, *paths):
     for path in paths:
         path.unlink(missing_ok=True)
         path.symlink_to(root/'outside'/'secret.txt')
-
 
 MAKERS |= dict(
     diary=lambda root: put('mine')(root/'user'/'song.celae'),
@@ -685,7 +642,6 @@ MAKERS |= dict(
     clips=lambda root: own(root, 'film.mov', folder='clips-0123456789ab').parent,
     film=lambda root: put('mine')(root/'user'/'film.mov') and (
         root/'user'/'clips-0123456789ab.mov').symlink_to(root/'user'/'film.mov'))
-
 
 def overwrite_jobs():
     jobs = [Job(line, 'overwrite', name, ends, cpu=120, may_add=True) for name, lines in OVERWRITE.items()
@@ -702,7 +658,6 @@ def overwrite_jobs():
                      'overwrite', f'--overwrite, {music[1:-1]}, a folder with settings.json of {text}', ends,
                      partial(project, text=text), 120) for music in ('{music}', '{root}/nowhere')]
     return jobs + cache_jobs()
-
 
 def cache_jobs():
     "Caches that are damaged."
@@ -732,13 +687,11 @@ def cache_jobs():
         ('table cut', cut, True), ('table gone', gone, True), ('both cut', cut, None),
         ('sound pickled', pickled, False), ('whole and read-only', closed, None))]
 
-
 # ---- the tests ----
 
 PARTS = dict(sound=sound_jobs, latents=latent_jobs, models=model_jobs, tables=table_jobs,
              arguments=argument_jobs, downloads=download_jobs, overwrite=overwrite_jobs,
              runs=run_jobs_of_strangers)
-
 
 def summary(rows):
     "command -> class -> counts, and by verdict the kinds that did not hold."
@@ -751,14 +704,12 @@ def summary(rows):
                 unforeseen=sum('--debug' in row['said'] for row in rows),
                 kinds=len({(row['group'], row['name']) for row in rows}), table=counts, failed=failed)
 
-
 def few(jobs):
     "Some cases of each class, for the command that is most exposed to it, which stands first."
     groups = defaultdict(list)
     for job in jobs: groups[job.group].append(job)
     mine = [[job for job in group if job.command == group[0].command] for group in groups.values()]
     return [job for group in mine for job in group[::max(1, len(group) // 6)]]
-
 
 @pytest.mark.parametrize('part', list(PARTS))
 def test_nothing_is_lost_hangs_crashes_or_escapes(part, request):

@@ -21,12 +21,10 @@ import celae as package
 NEVER_INSTALLED = {'basic-pitch', 'visqol'}     # are used where a user has them
 PACKAGE = Path(package.__file__).parent
 
-
 def test_no_module_bears_a_name_of_the_standard_library():
     names = {path.stem for path in PACKAGE.rglob('*.py')} | {path.name for path in PACKAGE.rglob('*')
                                                             if path.is_dir()}
     assert not names & set(sys.stdlib_module_names), names & set(sys.stdlib_module_names)
-
 
 @pytest.fixture
 def playground(tmp_path):
@@ -48,7 +46,6 @@ def playground(tmp_path):
     os.killpg(server.pid, signal.SIGTERM)
     server.wait(60)
 
-
 def test_the_playground_opens(playground):
     server, log = playground
     for _ in range(600):
@@ -58,7 +55,6 @@ def test_the_playground_opens(playground):
     page = build_opener(ProxyHandler({}), HTTPCookieProcessor()).open(found[0], timeout=120).read().decode()
     assert 'application/vnd.jupyter.widget-view+json' in page, log.read_text()   # what a kernel made, not the notebook
     assert 'Traceback' not in page
-
 
 @pytest.mark.parametrize('extra, command, hidden', [
     ('notebooks', ['play'], ['voila']), ('export', ['export', '-o', 'onnx'], ['onnx', 'onnxscript']),
@@ -71,7 +67,6 @@ def test_a_command_without_its_extra_names_it(tmp_path, extra, command, hidden):
     assert ended.returncode and f"pip install 'celae[{extra}]'" in ended.stderr and not list(tmp_path.iterdir())
     assert len(ended.stderr.splitlines()) == 1 and all(name in ended.stderr for name in hidden)
 
-
 def requirements():
     "Extra, or '' -> the requirements that an installation tells of."
     found = {}
@@ -80,7 +75,6 @@ def requirements():
         extra = re.search(r"extra == .(\w+)", str(requirement.marker))
         found.setdefault(extra[1] if extra else '', []).append(requirement)
     return found
-
 
 def imported():
     "Packages that our modules import, as the index of packages calls them."
@@ -92,22 +86,18 @@ def imported():
             for name in {name.partition('.')[0] for name in names} - {*sys.stdlib_module_names, 'celae'}:
                 yield canonicalize_name(homes.get(name, [name])[0])
 
-
 def test_what_is_imported_is_required():
     asked = {extra: {canonicalize_name(each.name) for each in found} for extra,
              found in requirements().items()}
     assert set(imported()) <= set().union(*asked.values()) | NEVER_INSTALLED
     assert asked[''] <= set(imported()), asked[''] - set(imported())
 
-
 def test_each_requirement_has_an_oldest_version():
     for extra in ('', 'notebooks', 'compositions', 'export', 'test'):
         for each in requirements()[extra]:
             assert {'>=', '=='} & {part.operator for part in each.specifier}, each
 
-
 def oldest(name): return next(each for each in requirements()[''] if each.name == name).specifier
-
 
 @pytest.mark.parametrize('name, harmful', [
     ('pyarrow', '13.0'), ('pyarrow', '14.0.0'), ('lightning', '2.6.2'), ('lightning', '2.6.3'),

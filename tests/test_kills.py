@@ -3,9 +3,9 @@
     pytest tests/test_kills.py             each command that leaves one file, killed at two moments
     pytest tests/test_kills.py --slow      all commands, ten kills each, a fault at each write (half an hour), for the study
 
-Every command that writes is done once in peace. Then it is disturbed, begun again until nothing disturbs it, and leaves what
-it left in peace, byte for byte. A moment is an event, such as the seventh opening of a file for writing, and no time, so that a
-slow machine is disturbed at the same places as a quick one.
+Every command that writes is done once in peace. Then it is disturbed, begun again until nothing disturbs
+it, and leaves what it left in peace, byte for byte. A moment is an event, such as the seventh opening of a
+file for writing, and no time, so that a slow machine is disturbed at the same places as a quick one.
 """
 import errno
 import hashlib
@@ -38,9 +38,7 @@ JOBS = dict(        # command -> its arguments, and the files that count
     run=('run {music} --quick --cache {cache} --out {out} --resume', 'metrics/quality.json'))
 SHORT = ('decode', 'edit', 'generate')    # that leave one file, and begin again from the start
 
-
 def no_space(path): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-
 
 def work(words, out, log, event, act, everywhere, counted, limit):
     "A command in a process of its own; `act` happens at an event; `limit`: bytes that a file may have."
@@ -52,7 +50,6 @@ def work(words, out, log, event, act, everywhere, counted, limit):
     sys.argv = ['celae', *words]
     if event is not None or counted is not None: at_event(event, act, None if everywhere else out, counted)
     main()
-
 
 class Bench:
     "A collection, its cache, a latent of one of its files, and what each command leaves in peace."
@@ -96,10 +93,8 @@ class Bench:
     def musical(self): return hashlib.sha256(b''.join(f.read_bytes()
                                                       for f in sorted(self.music.rglob('*.flac')))).hexdigest()
 
-
 @pytest.fixture(scope='module')
 def bench(tmp_path_factory): return Bench(tmp_path_factory.mktemp('bench'))
-
 
 @pytest.fixture(scope='module')
 def found(request):
@@ -111,9 +106,7 @@ def found(request):
         RESULTS.write_text(json.dumps(known | dict(command='pytest tests/test_kills.py --slow'), indent=1)
                            + '\n')
 
-
 def slow_but(jobs): return [pytest.param(job, marks=() if job in jobs else pytest.mark.slow) for job in JOBS]
-
 
 @pytest.mark.parametrize('job', slow_but(('decode', 'edit')))
 def test_who_is_killed_goes_on_to_the_same_end(bench, found, job, request):
@@ -134,7 +127,6 @@ def test_who_is_killed_goes_on_to_the_same_end(bench, found, job, request):
     found['kills'].append(dict(job=job, kills=killed, finished=finished + 1, same=finished + 1,
                                music_same=True, writes=writes, events=events))
 
-
 @pytest.mark.slow
 @pytest.mark.parametrize('job', [job for job in JOBS if job != 'run'])       # which has hundreds of writes
 def test_a_fault_at_any_write_is_told_and_survived(bench, found, job):
@@ -146,7 +138,6 @@ def test_a_fault_at_any_write_is_told_and_survived(bench, found, job):
         shutil.rmtree(out)
     found['faults'].append(dict(job=job, faults=total, same=total, clear=total))
 
-
 @pytest.mark.slow
 @pytest.mark.parametrize('job', [job for job in JOBS if job != 'run'])
 def test_files_that_may_not_grow_are_told_and_survived(bench, found, job):
@@ -156,7 +147,6 @@ def test_files_that_may_not_grow_are_told_and_survived(bench, found, job):
         assert (code == 0 or bench.clear()) and bench.same(job, out)
         shutil.rmtree(out, ignore_errors=True)
     found['limits'].append(dict(job=job, limits=len(sizes), clear=len(sizes), same=len(sizes)))
-
 
 @pytest.mark.slow
 def test_training_on_a_full_disk_goes_on_when_there_is_room(bench, found, tmp_path):

@@ -13,17 +13,13 @@ NOTEBOOKS = [path for path in sorted((ROOT/'nbs').rglob('*.ipynb')) if '.ipynb_c
 FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
          '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
-
 def cells(path): return json.loads(path.read_text('utf-8'))['cells']
 
-
 def page_of(name): return next(path for path in NOTEBOOKS if path.name == name)
-
 
 def outputs(path, kind='text/html'):
     return [''.join(out['data'][kind]) for cell in cells(path) for out in cell.get('outputs', ())
             if kind in out.get('data', {})]
-
 
 @pytest.fixture
 def check(tmp_path):
@@ -33,7 +29,6 @@ def check(tmp_path):
                                **others).items(): (tmp_path/f'{name}.html').write_text(text, 'utf-8')
         return pytest.importorskip('check_site').check(tmp_path)['page.html']
     return found
-
 
 @pytest.mark.parametrize('html, what', [
     ('<p>[<a href="other.html"><code>probe</code></a>](../latent_analysis.ipynb) does</p>', 'raw Markdown'),
@@ -47,13 +42,11 @@ def check(tmp_path):
 def test_a_fault_of_a_page_is_found(check, html, what):
     assert any(what in each for each in check(html, other='<p id="here">', cli='<p id="train">')), what
 
-
 def test_a_good_page_passes(check):
     html = """<p id="top">Words and <code>**kwargs</code>.</p><a href="other.html#here">x</a><img alt="a" src="x.png"><svg aria-hidden="true"></svg>
         <audio aria-label="original" src="data:1"></audio><pre class="sourceCode python"><code>from celae.display import *
 players({'a': 1})</code></pre>"""
     assert check(html, other='<p id="here">') == []
-
 
 def test_imports_are_shown_and_tests_folded():
     build_site = pytest.importorskip('build_site')
@@ -68,7 +61,6 @@ def test_imports_are_shown_and_tests_folded():
     assert first.startswith('import numpy as np\n') and 'from celae.display import *' in first and first.endswith(imports['source'])
     assert last.startswith(build_site.FOLDED)
 
-
 def test_pictures_are_described_by_the_words_above_them():
     build_site = pytest.importorskip('build_site')
     picture = dict(cell_type='code', outputs=[dict(data={'image/png': ''})], source='plot()')
@@ -77,23 +69,19 @@ def test_pictures_are_described_by_the_words_above_them():
     build_site.describe_pictures(nb)
     assert picture['source'] == '#| fig-alt: "Figure. Tones: The lower tone a fades"\nplot()'
 
-
 def test_players_have_labels():
     import numpy as np
     from celae.display import players_html
     assert 'aria-label="left &amp; right"' in players_html({'left & right': np.zeros(100)})
 
-
 def test_no_player_of_listen_sounds_like_another():
     sounds = re.findall(r'<audio[^>]* src="([^"]+)"', ''.join(outputs(page_of('listen.ipynb'))))
     assert len(sounds) > 30 and len(set(sounds)) == len(sounds)
-
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_table_of_a_page_holds_elements_that_a_name_brought(path):
     tables = [html for html in outputs(path) if '<table' in html]
     assert not [each for html in tables for each in ('<script', '<img src=x', '<b>bold') if each in html]
-
 
 @pytest.fixture(scope='module')
 def browser():
@@ -104,9 +92,7 @@ def browser():
         yield opened
         opened.close()
 
-
 SCRIPT = """<button id="all"></button><details id="é"><summary>part</summary><p id="inside">text</p></details><script>{}</script>"""
-
 
 @pytest.mark.parametrize('address, opened', [('', 0), ('#inside', 1), ('#%C3%A9', 1), ('#%E0', 0), ('#%', 0),
                                              ('#gone', 0)])
@@ -121,7 +107,6 @@ def test_no_address_stops_the_script_of_a_report(browser, tmp_path, address, ope
     page.click('#all')
     assert page.locator('details[open]').count() == 1 - opened
     page.close()
-
 
 @pytest.mark.parametrize('scheme, theme', [('light', 'cosmo'), ('dark', 'darkly')])
 def test_results_of_a_search_can_be_read(browser, scheme, theme):
@@ -138,7 +123,6 @@ def test_results_of_a_search_can_be_read(browser, scheme, theme):
                                                             '.dropdown-menu') > 4.5, name
     assert contrast(page, '.search-none', '.dropdown-menu') > 4.5
     page.close()
-
 
 def contrast(page, front, back):
     "Contrast of a text against the panel it is on, as WCAG has it."

@@ -2,11 +2,12 @@
 
     python tools/build_site.py FOLDER
 
-FOLDER is nbdev's `_proc`; the site goes to the output folder that its nbdev.yml names. smalldocs renders the pages;
-around it, this script names pages and links as Quarto would, so that both renderers serve the same sources, folds
-tests away behind the word "tests", shows the imports that the cells of a page need, describes pictures to those who
-cannot see them, puts KaTeX beside the pages, and leaves out the theme's font from the network: readers see their own
-sans-serif. It ends with an error when there is a broken link or anything smalldocs could not read.
+FOLDER is nbdev's `_proc`; the site goes to the output folder that its nbdev.yml names. smalldocs renders
+the pages; around it, this script names pages and links as Quarto would, so that both renderers serve the
+same sources, folds tests away behind the word "tests", shows the imports that the cells of a page need,
+describes pictures to those who cannot see them, puts KaTeX beside the pages, and leaves out the theme's
+font from the network: readers see their own sans-serif. It ends with an error when there is a broken link
+or anything smalldocs could not read.
 """
 import ast
 import json
@@ -25,7 +26,6 @@ CHECK = re.compile(r'\b(assert|assert_close|expect_fail|test_close|test_eq|test_
 FOLDED = '#| code-fold: true\n#| code-summary: "tests"\n'
 OUTPUT_FILE = re.compile(r'(?m)^output-file: *(\S+)\.html\n')
 
-
 def rename(path):
     "Give the notebook at `path` the name of the page it asks to be (00_data.ipynb -> data.ipynb)."
     nb = json.loads(path.read_text())
@@ -38,12 +38,10 @@ def rename(path):
     page.write_text(json.dumps(nb))
     return page
 
-
 def unlink(markdown):
     "Take the links out of code: nbdev puts them in the comments of signatures too, where they are just noise."
     return re.sub(r'(?ms)^```.*?^```', lambda code: re.sub(r'\[(`[^`]+`)\]\(http[^)]*\)', r'\1', code[0]),
                   markdown)
-
 
 def settle_links(path, names):
     "Turn the links in a notebook's prose to the new names, and take those in its signatures away."
@@ -57,25 +55,20 @@ def settle_links(path, names):
                                 + names.get(link[2], link[2]), ''.join(cell['source']))
     path.write_text(json.dumps(nb))
 
-
 def parse(cell):
     "The code of a cell, without magics."
     try: return ast.parse(re.sub(r'(?m)^\s*[%!].*$', '', ''.join(cell['source'])))
     except SyntaxError: return ast.Module([], [])
 
-
 def imports_only(cell):
     body = parse(cell).body
     return bool(body) and all(isinstance(node, ast.Import | ast.ImportFrom) for node in body)
-
 
 def is_test(cell):
     "Is it a cell that checks something and shows nothing?"
     source = ''.join(cell['source'])
     return (cell['cell_type'] == 'code' and not cell['outputs'] and '#|' not in source
-            and bool(CHECK.search(source))
-            and not imports_only(cell))
-
+            and bool(CHECK.search(source)) and not imports_only(cell))
 
 def fold_tests(nb):
     "Put tests that follow each other into one cell, folded."
@@ -87,7 +80,6 @@ def fold_tests(nb):
         else: cells.append(cell | dict(source=FOLDED + ''.join(cell['source'])))
     nb['cells'] = cells
 
-
 def documented():
     "Page -> the module that it documents; nbdev's index says nothing of a notebook with `auto` in its name."
     index = ast.parse((HERE.parent/'celae'/'_modidx.py').read_text('utf-8')).body[-1].value
@@ -95,7 +87,6 @@ def documented():
     return pages | {page.partition('#')[0]: Path(path).stem
                     for symbols in ast.literal_eval(index)['syms'].values()
                     for page, path in symbols.values()}
-
 
 def import_lines(module, used):
     "Imports that give the names `used` as they are inside of celae.`module`, which nbdev does not show."
@@ -111,7 +102,6 @@ def import_lines(module, used):
     private = sorted(name for name in own & used if name.startswith('_') and not name.startswith('__'))
     return lines + [f'from celae.{module} import *'] + [f'from celae.{module} import {", ".join(private)}'] * bool(private)
 
-
 def show_imports(nb, module):
     "Complete the first import cell of a page, so that what is copied from the page runs."
     code = [cell for cell in nb['cells'] if cell['cell_type'] == 'code'
@@ -123,14 +113,12 @@ def show_imports(nb, module):
     elif code: nb['cells'].insert(nb['cells'].index(code[0]), dict(cell_type='code', metadata={}, outputs=[],
                                                             execution_count=None, source=lines))
 
-
 def plain_words(markdown):
     "The last sentence of a text, without its marks."
     text = re.sub(r'(?s)```.*?```|\$\$.*?\$\$|<!--.*?-->|^:::.*?$', ' ', markdown)
     text = re.sub(r'!?\[([^\]]*)\]\([^)]*\)', r'\1', text)
     text = ' '.join(re.sub(r'[`*$#|]', '', text).split())
     return re.split(r'(?<=[.!?]) (?=[A-Z])', text)[-1].rstrip(':.')
-
 
 def describe_pictures(nb):
     "Give pictures that have no alternative text the heading and the last sentence above them."
@@ -146,7 +134,6 @@ def describe_pictures(nb):
             words = ': '.join(filter(None, (heading, sentence)))[:250]
             cell['source'] = f'#| fig-alt: {json.dumps("Figure. " + words, ensure_ascii=False)}\n{source}'
 
-
 def name_pages(proc):
     "Rename every notebook, and turn the sidebar and the links to the new names."
     names = {path.name: rename(path).name for path in sorted(proc.rglob('*.ipynb'))}
@@ -161,14 +148,12 @@ def name_pages(proc):
     sidebar = proc/'sidebar.yml'
     sidebar.write_text(re.sub(r'\w+\.ipynb', lambda name: names.get(name[0], name[0]), sidebar.read_text()))
 
-
 def finish(html, root, site_url):
     "Make the links of a page stay on this site; `root` leads from the page to the top of it."
     html = re.sub(rf'(<a\b[^>]*href="){re.escape(site_url)}/?', rf'\1{root}', html)
     html = html.replace('<svg alt="', '<svg role="img" aria-label="')     # as HTML has it
     html = html.replace(f'{KATEX}/contrib/', f'{root}site_libs/katex/')
     return html.replace(f'{KATEX}/', f'{root}site_libs/katex/')
-
 
 def main(source):
     config = yaml.safe_load((source/'nbdev.yml').read_text())
@@ -188,6 +173,5 @@ def main(source):
         shutil.rmtree(source/output, ignore_errors=True)
         shutil.move(site, source/output)
     sys.exit('\n'.join(warnings) or None)
-
 
 if __name__ == '__main__': main(Path(sys.argv[1]).resolve())

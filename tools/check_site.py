@@ -2,9 +2,10 @@
 
     python tools/check_site.py _docs
 
-Links and anchors that lead nowhere, Markdown that stands raw, pictures without alternative text, players without a
-label, two players of one row (or of Listen) with the same sound, words that lead to a command of the same name, and
-code that would not run if it were copied from its page, for want of names that neither a cell nor an import defines. Ends with an error when something is found.
+Links and anchors that lead nowhere, Markdown that stands raw, pictures without alternative text, players
+without a label, two players of one row (or of Listen) with the same sound, words that lead to a command of
+the same name, and code that would not run if it were copied from its page, for want of names that neither a
+cell nor an import defines. Ends with an error when something is found.
 """
 import ast
 import builtins
@@ -18,7 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 RAW = re.compile(r'\]\([^)\s]+\)|\*\*\w[^*]*\*\*|(?<!\w)```|^#{1,4} \w|^:::')
 CODE = {'code', 'pre', 'script', 'style', 'annotation', 'head'}     # Markdown means nothing there
 COMMANDS = ('train', 'valid', 'test', 'play', 'info', 'clear', 'main')   # also words of other things
-
 
 class Page(HTMLParser):
     "Links, ids, pictures, players, prose and code of a page."
@@ -48,7 +48,6 @@ class Page(HTMLParser):
         if self.source is not None: self.source += data
         if not self.open: self.prose.append(data)
 
-
 def dead_links(name, pages, site):
     for link in pages[name].links:
         parts = urlsplit(link)
@@ -59,7 +58,6 @@ def dead_links(name, pages, site):
         if not target.exists(): yield f'a link leads nowhere: {link}'
         elif page and parts.fragment and unquote(parts.fragment) not in page.ids: yield f'an anchor is dead: {link}'
 
-
 def unlabelled(page):
     for attrs in page.pictures:
         words = attrs.get('alt') or attrs.get('aria-label')
@@ -68,7 +66,6 @@ def unlabelled(page):
         for label, source in row:
             if source and not label: yield 'a player has no label'
 
-
 def twins(name, page):
     "Players that should differ and do not."
     rows = [sum(page.rows, [])] if name == 'listen.html' else page.rows
@@ -76,14 +73,12 @@ def twins(name, page):
         sounds = [source for _, source in row if source]
         if len(set(sounds)) < len(sounds): yield f'players sound the same: {[label for label, source in row if sounds.count(source) > 1]}'
 
-
 def starred(module):
     "Names that `from module import *` gives, of celae and of fastcore.test."
     if module == 'fastcore.test': return {'expect_fail', 'test_eq', 'test_close', 'test_fail', 'test_is',
                                           'test_ne'}
     source = (ROOT/'celae'/f'{module.removeprefix("celae.")}.py').read_text('utf-8')
     return set(ast.literal_eval(re.search(r'__all__ = (\[.*?\])', source, re.S)[1]))
-
 
 def undefined(page):
     "Global names of the code on a page that nothing on the page defines."
@@ -103,7 +98,6 @@ def undefined(page):
     missing = sorted(used.keys() - bound)
     if missing: yield f'names that copied code lacks: {", ".join(missing)}'
 
-
 def check(site):
     "Page -> what is wrong with it."
     site = Path(site)
@@ -119,7 +113,6 @@ def check(site):
                        *(() if name.startswith('studies/')
                          else undefined(page))]      # studies hide their code
     return found
-
 
 if __name__ == '__main__':
     found = check(sys.argv[1])

@@ -3,9 +3,9 @@
     python tools/licences.py            compare LICENCES.md with what is installed; says what is missing or different
     python tools/licences.py --write    write LICENCES.md anew
 
-Run it where celae is installed with its extras notebooks, compositions and export. Packages differ between systems
-and releases: it fails where a requirement of celae, or a package that is not under a permissive licence, is missing in
-the list or stands there with another licence, and only names the others.
+Run it where celae is installed with its extras notebooks, compositions and export. Packages differ between
+systems and releases: it fails where a requirement of celae, or a package that is not under a permissive
+licence, is missing in the list or stands there with another licence, and only names the others.
 """
 import argparse
 import re
@@ -55,9 +55,7 @@ NVIDIA's libraries come with torch's default build for Linux and have terms of t
 | --- | --- | --- | --- |
 """
 
-
 def families(text): return [name for name, words in FAMILIES.items() if re.search(words, text)]
-
 
 def licence(package):
     "Families of the licence of a package: by its metadata, else by the texts that it ships."
@@ -69,7 +67,6 @@ def licence(package):
     texts = [file for file in package.files or () if re.search(r'(?i)(licen[cs]e|copying)[^/]*$', str(file))
              and '.dist-info' in str(file)]
     return families(' '.join(file.read_text()[:300] for file in texts)) or ['not told']
-
 
 def closure(extra):
     "Names of all packages that celae[extra] installs here, celae without them."
@@ -86,7 +83,6 @@ def closure(extra):
                 todo.append((canonicalize_name(requirement.name), frozenset(requirement.extras) | {''}))
     return {name for name, _ in seen} - {'celae'}
 
-
 def rows():
     "Package -> the cells of its row."
     base, found = closure(''), {}
@@ -99,13 +95,11 @@ def rows():
             found[name] = ', '.join(licence(package)), by, INSIDE.get(name, '')
     return dict(sorted(found.items()))
 
-
 def listed():
     "The same of the page."
     lines = [line.strip('| \n').split(' | ') for line in PAGE.read_text('utf-8').splitlines()
              if line.startswith('| ')]
     return {cells[0]: cells[1] for cells in lines[2:]}
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
@@ -123,6 +117,5 @@ def main():
     print(f'{len(found)} packages, {len(page)} in the list', *differ.values(), sep='\n')
     wrong = [name for name in differ if name in own or not PERMISSIVE.issuperset(found[name][0].split(', '))]
     sys.exit(f'run python tools/licences.py --write: {", ".join(wrong)}' if wrong else None)
-
 
 if __name__ == '__main__': main()

@@ -2,8 +2,9 @@
 
     python tools/look.py _docs PICTURES [--chromium PATH]
 
-Writes a picture of each whole page to PICTURES, and ends with an error when a page scrolls sideways, hides part of an
-output, misses a picture, a sound or a file, leaves a formula undrawn, or complains in the console.
+Writes a picture of each whole page to PICTURES, and ends with an error when a page scrolls sideways, hides
+part of an output, misses a picture, a sound or a file, leaves a formula undrawn, or complains in the
+console.
 """
 import argparse
 import shutil
@@ -64,17 +65,14 @@ INSPECT = r'''async () => {
   return found;
 }'''
 
-
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args): pass
-
 
 def serve(site):
     "Serve the folder `site` on this machine alone; return its address."
     server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=site))
     Thread(target=server.serve_forever, daemon=True).start()
     return f'http://127.0.0.1:{server.server_port}'
-
 
 def look(page, url, picture):
     "Open `url`, keep a picture of it, and return what is wrong."
@@ -93,7 +91,6 @@ def look(page, url, picture):
     page.screenshot(path=picture, full_page=True)
     for event, listener in watch.items(): page.remove_listener(event, listener)
     return found
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
@@ -118,6 +115,5 @@ def main():
                 print(f'{name} at {width}:', 'good' if not found else '\n  ' + '\n  '.join(found), flush=True)
         browser.close()
     sys.exit(f'{wrong} things are wrong' if wrong else None)
-
 
 if __name__ == '__main__': main()

@@ -19,14 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = 110
 REFUSES = re.compile(r'\b(raise|ValueError|AudioError|isinstance|check_\w+|checked)\b')
 
-
 def lines_of(*folders):
     "Path -> lines of the Python files and scripts of some folders."
     paths = [path for folder in folders for path in sorted((ROOT/folder).rglob('*')) if path.is_file()]
     texts = {path: path.read_text('utf-8').splitlines() for path in paths if '__pycache__' not in path.parts
              and (path.suffix == '.py' or path.parent.name in ('.ci', 'bin'))}
     return {path: lines for path, lines in texts.items() if path.name != '_modidx.py'}
-
 
 def cells_of(path):
     "Kind (export, hidden, test, demo, markdown) and source of each cell, directives taken out."
@@ -39,11 +37,9 @@ def cells_of(path):
                                                             code) else 'demo')
         yield kind, code
 
-
 def parse(code):
     try: return ast.parse(re.sub(r'(?m)^[%!].*$', 'pass', code))
     except SyntaxError: return ast.Module([], [])
-
 
 def defined(code):
     "Public names that a cell defines."
@@ -52,12 +48,10 @@ def defined(code):
             target.id for target in getattr(node, 'targets', []) if isinstance(target, ast.Name)]
         yield from (name for name in names if not name.startswith('_'))
 
-
 def used(code):
     nodes = list(ast.walk(parse(code)))
     return {node.id for node in nodes if isinstance(node, ast.Name)} | {
         node.attr for node in nodes if isinstance(node, ast.Attribute)}
-
 
 def page(path):
     "What one page measures."
@@ -73,12 +67,10 @@ def page(path):
                                                             for code in exported],
                 public=public, unused=public - shown, wide=wide, definitions=definitions, cells=cells)
 
-
 def first_cell(row, pattern):
     "Cells before the first that is shown and fits."
     return next((i for i, (kind, code) in enumerate(row['cells']) if kind in ('demo', 'test')
                  and re.search(pattern, code)), None)
-
 
 def order():
     "Modules in the order of their pages; corpora after the core, which they import, the command last."
@@ -88,10 +80,8 @@ def order():
         if name: found[name[1]] = len(found)
     return found
 
-
 def sources(path): return (''.join(cell['source']) + '\n'
                            for cell in json.loads(path.read_text('utf-8'))['cells'])
-
 
 def arrows():
     "Imports between modules: module -> modules."
@@ -107,7 +97,6 @@ def arrows():
                               or '').startswith('celae'): found.setdefault('.'.join(here), set()).add(name)
     return found
 
-
 def back_up():
     "Imports of a page that comes later, and of corpora by the core (the command may)."
     place, wrong = order(), []
@@ -117,7 +106,6 @@ def back_up():
             if module in place and (core and module != 'cli' or not module.startswith('corpora') and not core
                                     and place[other] > place[module]): wrong.append(f'{module} -> {other}')
     return wrong
-
 
 def circles():
     "Modules that import each other, by way of others too."
@@ -130,7 +118,6 @@ def circles():
         return seen
     return sorted(module for module in graph if module in reach(module))
 
-
 def refusing(path):
     "Lines of statements that refuse: `if` with `raise` in it, `raise`, `assert`."
     rows = set()
@@ -140,7 +127,6 @@ def refusing(path):
         if ends or isinstance(node,
                               ast.Raise | ast.Assert): rows |= set(range(node.lineno, node.end_lineno + 1))
     return len(rows)
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
@@ -192,6 +178,5 @@ def main():
     longest = sorted(((n, row['name'], name) for row in pages for n, _, name in row['definitions']),
                      reverse=True)
     for n, name, what in longest[:args.worst]: print(f'{n:4} {name:28} {what}')
-
 
 if __name__ == '__main__': main()

@@ -6,8 +6,9 @@
     python bench/prior.py data/albums --out runs/prior-albums                (and once more, see there)
     python tools/ship_weights.py prior-albums runs/prior-albums-keys         (prior-builtin likewise)
 
-`autoencoder` is the model with all its sizes, `prior-albums` and `prior-builtin` are generative models over its latents at size `musical`. The priors
-come after it: rounding to half precision changes the hash, which a prior remembers.
+`autoencoder` is the model with all its sizes, `prior-albums` and `prior-builtin` are generative models over
+its latents at size `musical`. The priors come after it: rounding to half precision changes the hash, which
+a prior remembers.
 """
 import argparse
 import json
@@ -35,7 +36,6 @@ CARD = """# {name}
 GAMES = 'the soundtracks of free games, which their authors license freely (GPL, CC BY-SA and the like): '
 UNLIKE = ' It has learned from game music; voices and noises that are unlike it come out worse.'
 
-
 def ship(model, name, limits=UNLIKE, **facts):
     "Save `model` in half precision, with its card."
     folder = save_model(model.half(), WEIGHTS/name)
@@ -43,11 +43,9 @@ def ship(model, name, limits=UNLIKE, **facts):
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(f'{name}: {size / 1e6:.1f} MB')
 
-
 def games_but(labels):
     "The games of all albums but some."
     return ', '.join(game for label, game in ALBUMS.items() if label not in labels)
-
 
 def ship_autoencoder(folder, name):
     "The autoencoder, with the scores of the study if there are any."
@@ -61,7 +59,6 @@ def ship_autoencoder(folder, name):
                   '6 000 more for the decoder, half of them with the energy distance (`bench/rate_distortion.py --start --same-latents`)',
          scores=f'On {found["n_clips"]} clips of {" and ".join(ALBUMS[label] for label in found["test"])}, which it has not learned from: {scores}.')
 
-
 def ship_prior(folder, name):
     "A generative model."
     prior, facts = load_prior(folder), json.loads((folder/'prior.json').read_text())
@@ -72,7 +69,6 @@ def ship_prior(folder, name):
     ship(prior, name, **learned,
          what=f'A generative model over the latents of size `musical`, by label: {", ".join(prior.labels)}.',
          training=f'{facts["steps"]:,} batches of 12 windows by `bench/prior.py`, the last of them with {facts["n_transposed"]} copies of each window in other keys, {facts["minutes"]:.0f} minutes on one busy core', scores=f'Flow-matching loss on validation tracks: {facts["valid_loss"]:.3f}; more in the study of generation.')
-
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__,

@@ -1,9 +1,11 @@
-"""Open a map of clips from disk in a browser and use it as a person would: hover, click, keys, fingers, search, colours,
-legend, lasso, playlist and table; on a wide and a narrow screen, in light and in dark, with the network cut off.
+"""Open a map of clips from disk in a browser and use it as a person would: hover, click, keys, fingers,
+search, colours, legend, lasso, playlist and table; on a wide and a narrow screen, in light and in dark,
+with the network cut off.
 
     python tools/try_map.py RUN/map.html [--picture PNG] [--chromium PATH]
 
-Prints what it measured as JSON; ends with an error where something is not as it should be. Needs playwright and Chromium.
+Prints what it measured as JSON; ends with an error where something is not as it should be. Needs playwright
+and Chromium.
 """
 import argparse
 import json
@@ -19,7 +21,6 @@ SCREENS = dict(desk=((1280, 800), False, 'light'), telephone=((390, 844), True, 
 FLAGS = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu',
          '--autoplay-policy=user-gesture-required']
 
-
 def playing(page):
     "What plays: clip, kind, whether the sound is that of the clip, and whether it runs."
     return page.evaluate("""() => new Promise(done => setTimeout(() => done(!player.dataset.clip ? {clip: null} : {
@@ -27,17 +28,14 @@ def playing(page):
         right: player.src === 'data:' + data.kind + ';base64,' + clips[player.dataset.clip][player.dataset.kind === 'original' ? 'sound' : 'copy'],
         secs: player.duration}), 300))""")
 
-
 def place(page, i):
     "Where a clip lies in the window."
     x, y = page.evaluate(f'at({i})')
     box = page.locator('#map').bounding_box()
     return box['x'] + x, box['y'] + y
 
-
 def check(what, ok, found=''):
     if not ok: raise SystemExit(f'{what}: not so ({found})')
-
 
 def drag(page, points):
     "Draw a line with the mouse."
@@ -46,12 +44,10 @@ def drag(page, points):
     for point in points[1:]: page.mouse.move(*point, steps=4)
     page.mouse.up()
 
-
 def saved(page, button):
     "The text of the file that a button gives."
     with page.expect_download() as wait: page.click(button)
     return Path(wait.value.path()).read_bytes().decode()
-
 
 def choose(page, n):
     "Legend, lasso, playlist and table."
@@ -79,7 +75,6 @@ def choose(page, n):
     check('a table', saved(page, '#csv').count('\r\n') == 1 + inside)
     page.click('#reset')
 
-
 def bounded(page):
     "Neither zoom nor drag loses the clips."
     for key in '+-':
@@ -90,7 +85,6 @@ def bounded(page):
     check('so is the drag', page.evaluate('view.x <= X1'))
     page.click('#reset')
     check('reset shows all', page.evaluate('Math.abs(view.scale / whole() - 1) < 1e-6'))
-
 
 def use(page, touch):
     "Everything that one can do with a map, checked."
@@ -164,7 +158,6 @@ def use(page, touch):
     page.evaluate('fit(), draw()')
     return dict(clips=n, frame_ms=frames,
                 megabytes=page.evaluate('document.documentElement.outerHTML.length / 1e6'))
-
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__,

@@ -1,12 +1,13 @@
-"""Use the playground as a person would, in a page of Voila and in JupyterLab, while it plays: every slider, presets, A/B, a new clip, files, saving.
-No request may leave the machine, the console stays silent, and nothing is wider than the page, at 1280 and 390 pixels.
-In Voila it is also attacked, as other pages in the same browser and other users of the machine might: without the token, by another host's name, from another origin.
-Then the page is loaded again and closed, and its kernels have to end.
+"""Use the playground as a person would, in a page of Voila and in JupyterLab, while it plays: every slider,
+presets, A/B, a new clip, files, saving. No request may leave the machine, the console stays silent, and
+nothing is wider than the page, at 1280 and 390 pixels. In Voila it is also attacked, as other pages in the
+same browser and other users of the machine might: without the token, by another host's name, from another
+origin. Then the page is loaded again and closed, and its kernels have to end.
 
     python tools/try_play.py [--picture NAME] [--chromium PATH] [--python PATH]
 
-Prints what it measured as JSON; ends with an error where something is not as it should be. Needs playwright, Chromium, voila and jupyterlab.
-Servers listen on this machine only.
+Prints what it measured as JSON; ends with an error where something is not as it should be. Needs
+playwright, Chromium, voila and jupyterlab. Servers listen on this machine only.
 """
 import argparse
 import json
@@ -45,10 +46,8 @@ WIDER = """() => [...document.querySelectorAll('.celae-play, .celae-play *')].fi
     const box = e.getBoundingClientRect()
     return box.width && (box.right > innerWidth + 1 || box.left < -1) || (e.matches('button') && e.scrollWidth > e.clientWidth + 1)}).map(e => e.outerHTML.slice(0, 90))"""
 
-
 def check(what, ok, found=''):
     if not ok: raise SystemExit(f'{what}: not so ({str(found)[:1000]})')
-
 
 def wait_for(what, ask, secs=60.):
     "Ask again and again until the answer is true, and say how long it took."
@@ -59,7 +58,6 @@ def wait_for(what, ask, secs=60.):
         if found and not isinstance(found, Exception): return time.time() - start
         time.sleep(.03)
     raise SystemExit(f'{what}: not within {secs:.0f} s ({str(found)[:300]})')
-
 
 def use(page, folder, bad, good, large):
     "Everything that one can do with the panel, checked."
@@ -163,22 +161,18 @@ def use(page, folder, bad, good, large):
     return dict(large_upload_s=round(sent, 1), moves=len(took), median_move_ms=round(took[len(took) // 2]),
                 slowest_move_ms=round(took[-1]))
 
-
 def free_port():
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         return s.getsockname()[1]
 
-
 def kernel_of(page): return page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
-
 
 def processes(server):
     "Kernels that a server has now."
     found = subprocess.run(['pgrep', '-P', str(server.pid), '-f', 'ipykernel'], capture_output=True,
                            text=True)
     return len(found.stdout.split())
-
 
 def attack(port, token, kernel):
     "What strangers get from the address of the panel, and who is let in."
@@ -203,7 +197,6 @@ def attack(port, token, kernel):
         'channels by another origin': (channels(Origin='http://evil.example'), 403),
         'channels with the token': (channels(**key), 101)}
     for what, (found, right) in expected.items(): check(what, found == right, found)
-
 
 def reload_and_close(page, server, port, token):
     "A page that is loaded again or closed leaves no kernel behind; neither does one that was only fetched."
@@ -231,7 +224,6 @@ def reload_and_close(page, server, port, token):
     return dict(kernel_ended_after=round(ended, 1),
                 unconnected_ended_after=round(wait_for('it ends', lambda: processes(server) == 0), 1))
 
-
 def serve(kind, folder, python):
     "Start a server; gives the process, its port, and the address of the panel."
     port = free_port()
@@ -256,7 +248,6 @@ def serve(kind, folder, python):
                                                             (folder/'log').read_text()), 400)
         path = '/?token=' + re.search(r'token=(\w+)', (folder/'log').read_text())[1]
     return server, port, f'http://127.0.0.1:{port}{path}'
-
 
 def try_in(kind, browser, good, bad, large, picture, python):
     with TemporaryDirectory() as folder:
@@ -293,7 +284,6 @@ def try_in(kind, browser, good, bad, large, picture, python):
                 found |= reload_and_close(page, server, port, token)
             return found
         finally: os.killpg(server.pid, signal.SIGTERM)
-
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__,

@@ -1,9 +1,11 @@
-"""Open the report of a run, and the map beside it, from disk in a browser: wide and narrow, light and dark, without network.
+"""Open the report of a run, and the map beside it, from disk in a browser: wide and narrow, light and dark,
+without network.
 
     python tools/try_report.py RUN/report.html [--pictures FOLDER] [--chromium PATH]
 
-Plays, switches between original and decoded sound, seeks, unfolds all sections and prints to paper. Ends with an error on
-anything in the console, any request, and content that is cut off or scrolls sideways. Needs playwright and Chromium.
+Plays, switches between original and decoded sound, seeks, unfolds all sections and prints to paper. Ends
+with an error on anything in the console, any request, and content that is cut off or scrolls sideways.
+Needs playwright and Chromium.
 """
 import argparse
 import json
@@ -21,10 +23,8 @@ FLAGS = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu',
 SMALLEST = """() => [...document.querySelectorAll('.figure img')].filter(i => i.offsetWidth && i.src.includes('svg'))
     .map(i => i.clientWidth / i.naturalWidth).reduce((a, b) => Math.min(a, b), 1)"""
 
-
 def check(what, ok, found=''):
     if not ok: raise SystemExit(f'{what}: not so ({found})')
-
 
 def wait(page, condition):
     "Wait up to ten seconds; the policy of the page lets no text become script, so that the browser cannot wait itself."
@@ -33,11 +33,9 @@ def wait(page, condition):
         page.wait_for_timeout(50)
     check(condition, False)
 
-
 def state(page, i):
     return page.evaluate(f"""() => {{ const p = players[{i}]; return {{runs: !!p.sources, at: p.position(), now: p.now,
         gains: p.gains ? p.gains.map(g => g.gain.value) : [], secs: p.secs, clock: context ? context.currentTime : -1}} }}""")
-
 
 def compare(page, i):
     "Play a player with several versions, and switch."
@@ -65,7 +63,6 @@ def compare(page, i):
     check('a click on the spectrogram seeks', seek['runs'] and .55 < seek['at'] / seek['secs'] < .75, seek)
     return i
 
-
 def listen(page):
     "Everything that sounds."
     many = page.evaluate('players.map((p, i) => [i, p]).filter(([, p]) => p.choices.length && p.screen.offsetParent).map(([i]) => i)')
@@ -80,7 +77,6 @@ def listen(page):
     return dict(switched=len(many), alone=len(alone),
                 pictures=page.evaluate("[...document.images].every(i => i.naturalWidth > 0)"))
 
-
 def unfold(page):
     "Links to sections open them, and the button opens all."
     page.evaluate("players.forEach(p => p.pause())")
@@ -94,7 +90,6 @@ def unfold(page):
     check('it prints', paper.startswith(b'%PDF') and len(paper) > 20_000, len(paper))
     return dict(figure_scale=page.evaluate(SMALLEST), figures_that_scroll=wide,
                 tall=page.evaluate('document.body.scrollHeight'))
-
 
 def visit(browser, path, width, scheme, use, picture):
     "Open a page, use it, and fail on what it should not do."
@@ -115,9 +110,7 @@ def visit(browser, path, width, scheme, use, picture):
     context.close()
     return found
 
-
 def use_report(page): return listen(page) | unfold(page) | listen(page)
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
@@ -138,6 +131,5 @@ def main():
             if path.exists(): found[f'{path.name} MB'] = path.stat().st_size / 1e6
         browser.close()
     print(json.dumps(found, indent=1))
-
 
 if __name__ == '__main__': main()
