@@ -21,7 +21,7 @@ class StrongestBins(Codec):
         self.hop, self.period, n_frames = hop, period, mdct_frames(CLIP_SAMPLES, hop)
         n_choices = -(-n_frames // (period or n_frames))
         self.n_bins = (values_per_clip - n_choices * hop // 32) // n_frames
-        if not 1 <= self.n_bins <= hop: raise ValueError(f'values_per_clip leaves {self.n_bins} bins of {hop}')
+        if not 1 <= self.n_bins <= hop: raise ValueError(f'that leaves {self.n_bins} of {hop} bins')
         self.values_per_clip = self.n_bins * n_frames + n_choices * hop // 32
 
     def encode(self, wav, level=None):

@@ -67,8 +67,8 @@ def tone_frames(clips, sounds, title):
 def frames_of(clips, with_detail):
     "Name -> frames (b, d, 54)."
     model, base = load_model(), load_model().with_size('base')
-    z, raw = [encode_clips(each, clips, title=title).z.numpy() for each,
-              title in ((model.with_size(Size(64)), 'encoding'), (untrained(model.with_size(Size(64))),
+    z, raw = [encode_clips(each, clips, title=title).z.numpy()
+           for each, title in ((model.with_size(Size(64)), 'encoding'), (untrained(model.with_size(Size(64))),
                                                             'untrained'))]
     frames = {f'z, {name}': z[:, model.with_size(name).kept]
               for name in Z_SIZES} | {'untrained': raw,
@@ -163,7 +163,7 @@ def pick_downbeats(beats, activation):
     return beats[first::n]
 
 def beat_scores(activations, clips, truth):
-    "F-measures of beats and downbeats, with intervals; `activations` gives two (n,) for the clips of a piece."
+    "F-measures of beats and downbeats, with intervals; `activations`: of the rows of a piece, two (n,)."
     found = []
     for mine in clips.table.groupby('track', sort=False).indices.values():
         beat, downbeat = activations(mine)
@@ -172,8 +172,8 @@ def beat_scores(activations, clips, truth):
         real = real.assign(time=real.time + real['clip'].map(start))
         times = dict(beats=(real, beats), downbeats=(real[real.position == 1],
                                                      pick_downbeats(beats, downbeat)))
-        found.append({name: mir_eval.beat.f_measure(wanted.time.to_numpy(), each * HOP / SR) for name,
-                      (wanted, each) in times.items()} | dict(tune=clips.table.tune[mine[0]]))
+        found.append({name: mir_eval.beat.f_measure(wanted.time.to_numpy(), each * HOP / SR)
+                      for name, (wanted, each) in times.items()} | dict(tune=clips.table.tune[mine[0]]))
     found = pd.DataFrame(found)
     return {name + end: value for name in ('beats', 'downbeats') for end, value in
             zip(('', '_low', '_high'), (found[name].mean(), *bootstrap_interval(found[name], found.tune)))}
@@ -220,15 +220,15 @@ def tune_table(vectors, clips):
     "Genre of tunes alone by a linear probe."
     mine = clips.labels.isin(TUNES).to_numpy()
     tunes = clips[mine]
-    return [dict(vectors=name, **probe(x[mine], tunes.labels, tunes.table.tune).scores) for name,
-            x in vectors.items() if '2024' not in name]
+    return [dict(vectors=name, **probe(x[mine], tunes.labels, tunes.table.tune).scores)
+            for name, x in vectors.items() if '2024' not in name]
 
 def described(clips, out, with_detail, silu):
     "Frames, and vectors beside what was drawn and the notes themselves."
     which, sizes = table_hash(clips.table), DETAILED if with_detail else ('base',)
     def of_2024():
-        return {f'SiLU {each.values_per_clip} of 2024, flattened': encode_clips(each, clips).z.flatten(1).numpy()
-                for each in silu}
+        names = [f'SiLU {each.values_per_clip} of 2024, flattened' for each in silu]
+        return {name: encode_clips(each, clips).z.flatten(1).numpy() for name, each in zip(names, silu)}
     frames = made_once(out/f'{which}-frames.pkl', lambda: frames_of(clips, with_detail))
     vectors = made_once(out/f'{which}-vectors.pkl', lambda: vectors_of(clips, frames, sizes))
     return frames, vectors | made_once(out/f'{which}-silu-{len(silu)}.pkl', of_2024) | {

@@ -69,11 +69,11 @@ def pieces(prior, model, wanted, seed, *asked):
 
 def scores_of(wanted, sounds, title):
     "What of each wish was heard, and means with intervals."
-    table = pd.DataFrame([compare(wish, found(wav)) for wish,
-                          wav in progress(zip(wanted, sounds), title, len(wanted))])
+    table = pd.DataFrame([compare(wish, found(wav))
+                          for wish, wav in progress(zip(wanted, sounds), title, len(wanted))])
     found = {name: (table[name].mean(), *bootstrap_interval(table[name], table.index)) for name in table}
-    return {name + end: value for name, three in found.items() for end,
-            value in zip(('', '_low', '_high'), three)}
+    return {name + end: value for name, three in found.items()
+            for end, value in zip(('', '_low', '_high'), three)}
 
 @torch.no_grad()
 def study(name, n, seed):
@@ -81,8 +81,8 @@ def study(name, n, seed):
     prior, model = load_prior(name), load_model('musical')
     wanted = wishes(prior, n, seed)
     asked = {'tempo and key': ('tempo', 'key'), 'tempo': ('tempo',), 'key': ('key',), 'neither': ()}
-    rows = {f'generated, {words} asked': pieces(prior, model, wanted, seed, *names) for words,
-            names in asked.items()}
+    rows = {f'generated, {words} asked': pieces(prior, model, wanted, seed, *names)
+            for words, names in asked.items()}
     if name == 'prior-builtin':
         tracks = [written(wish, i) for i, wish in enumerate(wanted)]
         rows = {'written': tracks, 'written, decoded': (through(model, wav) for wav in tracks)} | rows

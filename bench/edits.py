@@ -142,8 +142,8 @@ def respond(row, music, known, real, style, target):
             sounds = dict(latent=model.decode(changed, n_samples))
             if on_wave: sounds['waveform'] = on_wave(dose, wav, other)
             rows += [dict(collection=collection, clip=row, edit=name, dose=dose, on=on,
-                          **describe(real, style, sound, wav, before, target, label)) for on,
-                          sound in sounds.items()]
+                          **describe(real, style, sound, wav, before, target, label))
+                          for on, sound in sounds.items()]
     return rows
 
 def realness(clips, seed):
@@ -170,8 +170,8 @@ def main(folder: Path = ALBUMS, cache: Path = CACHE, seed: int = 0):
     train = collections['built-in'].split('train')
     known, target = (encode_clips(model, train).z, train.labels.to_numpy()), sorted(set(train.labels))[-1]
     with ProcessPoolExecutor(cpu_count(), get_context('spawn')) as pool:
-        jobs = [pool.submit(respond, i, music, known, real[one[3]], style, target) for i,
-                one in enumerate(music)]
+        jobs = [pool.submit(respond, i, music, known, real[one[3]], style, target)
+                for i, one in enumerate(music)]
         rows = [row for job in progress(jobs, 'editing') for row in job.result()]
     n_clips = {name: sum(one[3] == name for one in music) for name in collections}
     units = {name: part[0] for name, part in edits_of(model, *known).items()}

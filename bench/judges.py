@@ -97,8 +97,8 @@ def sets_of(known, others):
                                                        'compact')} | {'noise vocoder': NoiseVocoder()}
     sets = {'real, held out': (None, others.tensor)}
     sets |= {f'noise at {db} dB': (None, lambda db=db: with_noise(others.tensor(), db)) for db in NOISE_DB}
-    sets |= {name: (codec.values_per_clip, lambda codec=codec: coded(codec, others)) for name,
-             codec in codecs.items()}
+    sets |= {name: (codec.values_per_clip, lambda codec=codec: coded(codec, others))
+             for name, codec in codecs.items()}
     return sets | {'generated': (None, lambda: decoded(musical, sample(prior, wanted, latent.z.shape[2]))),
                    'averages of 3 clips': (None, drawn(averages)),
                    'random latents': (None, drawn(lambda of, n, seed: random_latent(of, n, seed=seed)))}

@@ -62,8 +62,8 @@ def main(tracks: int = 125, silu: Path = Path('runs/albums/models/silu-11025')):
         vectors['SiLU 11025 of 2024, flattened'] = clip_vectors(z_2024, 'flatten')
     rows = [dict(vectors=name, factor=factor, by=how, **probe_factor(x, clips.table[factor], clips.tracks,
                                                             by))
-            for name, x in progress(vectors.items(), 'probing') for factor in FACTORS for how,
-            by in dict(linear=LINEAR, nearest=NEAREST).items()]
+            for name, x in progress(vectors.items(), 'probing') for factor in FACTORS
+            for how, by in dict(linear=LINEAR, nearest=NEAREST).items()]
     tangles = [dict(vectors=name, **dci(PCA(20, random_state=0).fit_transform(x), clips.table[list(FACTORS)],
                                         clips.tracks)) for name, x in progress(vectors.items(), 'DCI')
                if not name.startswith('layer')]

@@ -25,9 +25,14 @@ from celae.audio import SR, read_audio, write_blocks
 from celae.corpora.builtin import builtin_music
 from celae.latent_files import load_latent
 
-PEAK = '''[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0]'''
-CELAE = [sys.executable, '-c',
-         f'import atexit, sys; atexit.register(lambda: print({PEAK}, file=sys.stderr)); from celae.cli import main; main()']
+PEAK = """import atexit, sys
+from celae.cli import main
+@atexit.register
+def tell():
+    lines = dict(line.split(':') for line in open('/proc/self/status'))
+    print(lines['VmHWM'].split()[0], file=sys.stderr)
+main()"""
+CELAE = [sys.executable, '-c', PEAK]
 
 def plain(path):
     "A file as anybody would read it: seconds of sound."
@@ -35,7 +40,7 @@ def plain(path):
     return len(soxr.resample(wav.mean(1), rate, SR)) / SR
 
 def preparing(folder, turns):
-    "Seconds of music a second: `celae prepare` from nothing, and a loop over soundfile and soxr that keeps nothing."
+    "Seconds of music a second: `celae prepare`, and a loop over soundfile and soxr that keeps nothing."
     rows = []
     for _ in range(turns):
         with TemporaryDirectory() as cache:

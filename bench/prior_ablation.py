@@ -88,8 +88,8 @@ def train(name, change, data, out, steps):
     bs = BATCH * WINDOW // change.get('window', WINDOW)
     prior, _ = fit_prior(latent, clips, out/name, load_model('musical'), steps, bs,
                          described=told_of(described, told), device='cpu', **settings)
-    losses = {f'loss_{5 * n}_s': valid_loss(prior, *found[:2], told_of(found[2], told)) for n,
-              found in data.items()}
+    losses = {f'loss_{5 * n}_s': valid_loss(prior, *found[:2], told_of(found[2], told))
+              for n, found in data.items()}
     for key, value in before.items(): setattr(generation, key, value)
     row = dict(row=name, **losses, n_weights=sum(p.numel() for p in prior.parameters()))
     print(row, flush=True)

@@ -106,7 +106,7 @@ def movement(codec, test):
                     (ratios.mean(), *bootstrap_interval(ratios, test.tracks))))
 
 def score(name, codec, rows, slow, out):
-    "All scores of all clips, and the mean row of the table, kept in `out`; `slow`: notes are transcribed too."
+    "All scores of all clips, and their means, kept in `out`; `slow`: notes are transcribed too."
     test, path = ALL_TEST[rows], out/'scores'/f'{name}.json'
     if path.exists(): return json.loads(path.read_text())
     scores = evaluate(codec, test, bs=8, title='', metrics=ALL_METRICS)
@@ -170,8 +170,8 @@ def main(folder: Path = ALBUMS, cache: Path = CACHE, out: Path = Path('runs/rate
     def slow(name, codec):
         return name.split()[0] in shown and not 12_000 < codec.values_per_clip < CLIP_SAMPLES
     with ProcessPoolExecutor(cpu_count(), get_context('spawn'), begin, [all_test]) as pool:
-        jobs = [pool.submit(score, name, codec, rows, slow(name, codec), out) for name,
-                codec in codecs.items()]
+        jobs = [pool.submit(score, name, codec, rows, slow(name, codec), out)
+                for name, codec in codecs.items()]
         searches = {name: pool.submit(found_again, name, codec, out) for name, codec in codecs.items()
                     if codec.values_per_clip <= 6_910 and name.split()[0] in shown}
         table, each = zip(*[job.result() for job in progress(jobs, 'scoring')])

@@ -78,7 +78,7 @@ def once(codec, bs, bf16):
     return first, timed(decode, latent, bf16=bf16)[1]
 
 def training(preset, steps):
-    "Clips of 5 s that training takes in a second, with bf16 where there is: loading, both passes, clipping, optimiser."
+    "Clips of 5 s that training takes in a second, with bf16 where there is: all of a step."
     model, config = new_model(preset)
     optimizer, bs = torch.optim.AdamW(model.train().parameters()), config.bs
     wavs = np.random.default_rng(0).integers(-3000, 3000, (bs * steps, CLIP_SAMPLES), dtype=np.int16)
@@ -118,8 +118,8 @@ def main(turns: int = 7, memory: str = None):
                 secs = once(codec, bs, bf16)
                 if turn: took[name].append(secs)       # the first turn warms up
         for name, secs in took.items():
-            rates = np.array([[bs * SECS / s for s in (encode, decode, encode + decode)] for encode,
-                              decode in secs])
+            rates = np.array([[bs * SECS / s for s in (encode, decode, encode + decode)]
+                              for encode, decode in secs])
             medians = dict(zip(('encode', 'decode', 'both'), np.median(rates, 0)))
             rows.append(dict(codec=name, kind=kind, **medians, both_low=rates[:, 2].min(),
                              both_high=rates[:, 2].max()))

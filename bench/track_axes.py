@@ -47,7 +47,7 @@ def only(result, labels):
     return Probe(result.scores, result.clips[result.clips.label.isin(labels)])
 
 def compared(clips, vectors, elsewhere, fresh):
-    "A row for each kind of vectors, without axes, with them, and with those of `elsewhere`; on `fresh` labels alone, too."
+    "A row for each kind of vectors, without axes, with them, and with those of `elsewhere`."
     rows = []
     for sound, first in (('as it is', 0), ('augmented', 1)):
         kinds = {(name, axes): probe_axes(x[first], clips.labels, clips.tracks, TrackAxes() if axes
@@ -58,8 +58,8 @@ def compared(clips, vectors, elsewhere, fresh):
                                                       clips.tracks)
         rows += [dict(sound=sound, vectors=name, axes=axes) | result.scores
                  | compare_axes(result, kinds[MFCC, 'none'])
-                 | {f'fresh_{key}': value for key,
-                    value in paired_difference(only(result, fresh), only(kinds[MFCC, 'none'], fresh)).items()}
+                 | {f'fresh_{key}': value
+           for key, value in paired_difference(only(result, fresh), only(kinds[MFCC, 'none'], fresh)).items()}
                     for (name, axes), result in kinds.items()]
     return rows
 

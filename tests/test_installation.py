@@ -1,4 +1,4 @@
-"What a plain installation gets: a kernel that starts, modules that hide nothing, requirements with a lower bound."
+"What a plain installation gets: a kernel that starts, modules that hide nothing, bounds of requirements."
 import ast
 import os
 import re
@@ -28,7 +28,7 @@ def test_no_module_bears_a_name_of_the_standard_library():
 
 @pytest.fixture
 def playground(tmp_path):
-    "Starts `celae play` from a copy of the package that has modules which stop any Python started beside them."
+    "Starts `celae play` from a copy of the package with modules that stop any Python started beside them."
     pytest.importorskip('voila')
     shutil.copytree(PACKAGE, tmp_path/'site'/'celae', ignore=shutil.ignore_patterns('__pycache__', 'gtzan'))
     for name in ('collections', 'types',
@@ -53,7 +53,7 @@ def test_the_playground_opens(playground):
         assert server.poll() is None, log.read_text()
         time.sleep(.2)
     page = build_opener(ProxyHandler({}), HTTPCookieProcessor()).open(found[0], timeout=120).read().decode()
-    assert 'application/vnd.jupyter.widget-view+json' in page, log.read_text()   # what a kernel made, not the notebook
+    assert 'application/vnd.jupyter.widget-view+json' in page, log.read_text()   # made by a kernel
     assert 'Traceback' not in page
 
 @pytest.mark.parametrize('extra, command, hidden', [
@@ -64,7 +64,8 @@ def test_a_command_without_its_extra_names_it(tmp_path, extra, command, hidden):
     hide = f'import sys; sys.modules.update(dict.fromkeys({hidden})); from celae.cli import main; main()'
     ended = subprocess.run([sys.executable, '-P', '-c', hide, *command], cwd=tmp_path, capture_output=True,
                            text=True)
-    assert ended.returncode and f"pip install 'celae[{extra}]'" in ended.stderr and not list(tmp_path.iterdir())
+    assert ended.returncode and not list(tmp_path.iterdir())
+    assert f"pip install 'celae[{extra}]'" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1 and all(name in ended.stderr for name in hidden)
 
 def requirements():

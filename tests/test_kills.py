@@ -1,7 +1,7 @@
 """What survives: kills at any moment, a fault at each write, files that may not grow, a full disk.
 
     pytest tests/test_kills.py             each command that leaves one file, killed at two moments
-    pytest tests/test_kills.py --slow      all commands, ten kills each, a fault at each write (half an hour), for the study
+    pytest tests/test_kills.py --slow      all, ten kills each, faults, for the study (half an hour)
 
 Every command that writes is done once in peace. Then it is disturbed, begun again until nothing disturbs
 it, and leaves what it left in peace, byte for byte. A moment is an event, such as the seventh opening of a
@@ -17,16 +17,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from hostile_files import at_event, die
+from hostile_files import FORK, at_event, die
 
 from celae.corpora.builtin import builtin_music
 
 RESULTS = Path(__file__).parents[1]/'bench'/'results'/'survival.json'
-FORK = get_context('forkserver')
 SOUND = 'folk/folk.00000.flac'
 JOBS = dict(        # command -> its arguments, and the files that count
     decode=('decode {latent} -o {out}/song.flac --overwrite', '*.flac'),
@@ -90,8 +88,8 @@ class Bench:
         self.do(job, self.folder/f'count-{everywhere}-{job}', -1, everywhere=everywhere, counted=counted)
         return counted.value
 
-    def musical(self): return hashlib.sha256(b''.join(f.read_bytes()
-                                                      for f in sorted(self.music.rglob('*.flac')))).hexdigest()
+    def musical(self):
+        return [hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(self.music.rglob('*.flac'))]
 
 @pytest.fixture(scope='module')
 def bench(tmp_path_factory): return Bench(tmp_path_factory.mktemp('bench'))

@@ -39,7 +39,7 @@ def rename(path):
     return page
 
 def unlink(markdown):
-    "Take the links out of code: nbdev puts them in the comments of signatures too, where they are just noise."
+    "Take the links out of code: in the comments of signatures they are just noise."
     return re.sub(r'(?ms)^```.*?^```', lambda code: re.sub(r'\[(`[^`]+`)\]\(http[^)]*\)', r'\1', code[0]),
                   markdown)
 
@@ -97,10 +97,11 @@ def import_lines(module, used):
                                                    for name in ast.walk(target) if isinstance(name, ast.Name)}
         elif isinstance(node, ast.Import | ast.ImportFrom):
             node.names = [each for each in node.names if (each.asname or each.name.split('.')[0]) in used]
-            if isinstance(node, ast.ImportFrom) and node.level: node.level, node.module = 0, f'celae.{node.module}'
+            if getattr(node, 'level', 0): node.level, node.module = 0, f'celae.{node.module}'
             if node.names: lines.append(ast.unparse(node))
     private = sorted(name for name in own & used if name.startswith('_') and not name.startswith('__'))
-    return lines + [f'from celae.{module} import *'] + [f'from celae.{module} import {", ".join(private)}'] * bool(private)
+    lines.append(f'from celae.{module} import *')
+    return lines + [f'from celae.{module} import {", ".join(private)}'] * bool(private)
 
 def show_imports(nb, module):
     "Complete the first import cell of a page, so that what is copied from the page runs."

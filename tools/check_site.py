@@ -54,14 +54,17 @@ def dead_links(name, pages, site):
         if parts.scheme or parts.netloc: continue
         target = ((site/name).parent/unquote(parts.path)).resolve() if parts.path else (site/name).resolve()
         if target.is_dir(): target /= 'index.html'
-        page = pages.get(target.relative_to(site.resolve()).as_posix()) if target.is_relative_to(site.resolve()) else None
+        inside = target.is_relative_to(site.resolve())
+        page = pages.get(target.relative_to(site.resolve()).as_posix()) if inside else None
         if not target.exists(): yield f'a link leads nowhere: {link}'
-        elif page and parts.fragment and unquote(parts.fragment) not in page.ids: yield f'an anchor is dead: {link}'
+        elif page and parts.fragment and unquote(parts.fragment) not in page.ids:
+            yield f'an anchor is dead: {link}'
 
 def unlabelled(page):
     for attrs in page.pictures:
         words = attrs.get('alt') or attrs.get('aria-label')
-        if not words and attrs.get('aria-hidden') != 'true': yield f'a picture has no alternative text: {str(attrs)[:80]}'
+        if not words and attrs.get('aria-hidden') != 'true':
+            yield f'a picture has no alternative text: {str(attrs)[:80]}'
     for row in page.rows:
         for label, source in row:
             if source and not label: yield 'a player has no label'
@@ -71,7 +74,8 @@ def twins(name, page):
     rows = [sum(page.rows, [])] if name == 'listen.html' else page.rows
     for row in rows:
         sounds = [source for _, source in row if source]
-        if len(set(sounds)) < len(sounds): yield f'players sound the same: {[label for label, source in row if sounds.count(source) > 1]}'
+        twice = [label for label, source in row if sounds.count(source) > 1]
+        if twice: yield f'players sound the same: {twice}'
 
 def starred(module):
     "Names that `from module import *` gives, of celae and of fastcore.test."
@@ -88,7 +92,9 @@ def undefined(page):
         except SyntaxError: continue                     # a signature or a part of a program
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
-                for each in node.names: bound |= starred(node.module) if each.name == '*' else {(each.asname or each.name).split('.')[0]}
+                for each in node.names:
+                    name = (each.asname or each.name).split('.')[0]
+                    bound |= starred(node.module) if name == '*' else {name}
             elif isinstance(node, ast.FunctionDef | ast.ClassDef): bound.add(node.name)
             elif isinstance(node, ast.arg): bound.add(node.arg)
             elif isinstance(node, ast.ExceptHandler) and node.name: bound.add(node.name)

@@ -1,6 +1,6 @@
 """List the licence of every package that celae installs, as the package itself tells it.
 
-    python tools/licences.py            compare LICENCES.md with what is installed; says what is missing or different
+    python tools/licences.py            compare LICENCES.md with what is installed; says what differs
     python tools/licences.py --write    write LICENCES.md anew
 
 Run it where celae is installed with its extras notebooks, compositions and export. Packages differ between
@@ -28,7 +28,8 @@ PERMISSIVE = {'Apache-2.0', 'BSD', 'MIT', 'MPL-2.0', 'ISC', 'PSF-2.0', 'Zlib', '
 
 # What the wheels of these hold beside their own code: metadata does not say it
 INSIDE = {
-    'av': 'FFmpeg with x264 and x265, which are GPL-2.0-or-later; FFmpeg calls itself LGPL-3.0-or-later, in older wheels GPL-3.0-or-later',
+    'av': 'FFmpeg with x264 and x265, which are GPL-2.0-or-later; FFmpeg calls itself '
+          'LGPL-3.0-or-later, in older wheels GPL-3.0-or-later',
     'soundfile': 'libsndfile, mpg123 and LAME: LGPL',
     'numpy': 'libgfortran and libquadmath: GPL-3.0 with the exception for linked programs, LGPL',
     'scipy': 'libgfortran and libquadmath: GPL-3.0 with the exception for linked programs, LGPL',
@@ -39,17 +40,18 @@ INSIDE = {
 }
 HEAD = """# Licences
 
-celae is under Apache-2.0. What it installs is under the licences below, as the packages themselves tell them, by family;
-`python tools/licences.py --write` makes this page and CI checks it. Two kinds ask something of who ships celae *together
-with* what it installs, in a program, an image or an appliance:
+celae is under Apache-2.0. What it installs is under the licences below, as the packages themselves tell
+them, by family; `python tools/licences.py --write` makes this page and CI checks it. Two kinds ask
+something of who ships celae *together with* what it installs, in a program, an image or an appliance:
 
-- **GPL**: mutagen, and x264 and x265 inside PyAV's wheels. What is shipped as one work with them has to be under the GPL too,
-  with its source. Who does not want that leaves these packages to be installed by the users, or builds PyAV with an FFmpeg
-  without x264 and x265, and does without tags.
-- **LGPL**: soxr, libsndfile and FFmpeg. They may be shipped beside any program, with their licence texts, as long as a user can
-  replace them, which holds for Python packages.
+- **GPL**: mutagen, and x264 and x265 inside PyAV's wheels. What is shipped as one work with them has to be
+  under the GPL too, with its source. Who does not want that leaves these packages to be installed by the
+  users, or builds PyAV with an FFmpeg without x264 and x265, and does without tags.
+- **LGPL**: soxr, libsndfile and FFmpeg. They may be shipped beside any program, with their licence texts,
+  as long as a user can replace them, which holds for Python packages.
 
-NVIDIA's libraries come with torch's default build for Linux and have terms of their own. Nothing here is legal advice.
+NVIDIA's libraries come with torch's default build for Linux and have terms of their own. Nothing here is
+legal advice.
 
 | package | licence | installed by | its wheel also holds |
 | --- | --- | --- | --- |
@@ -107,13 +109,13 @@ def main():
     parser.add_argument('--write', action='store_true', help='write the page')
     found = rows()
     if parser.parse_args().write:
-        PAGE.write_text(HEAD + ''.join(f'| {name} | {" | ".join(cells)} |\n' for name,
-                                       cells in found.items()), 'utf-8')
+        PAGE.write_text(HEAD + ''.join(f'| {name} | {" | ".join(cells)} |\n'
+                                       for name, cells in found.items()), 'utf-8')
         return
     page = listed()
     own = {canonicalize_name(Requirement(each).name) for each in distribution('celae').requires}
-    differ = {name: f'{name}: {cells[0]}, in the list: {page.get(name, "missing")}' for name,
-              cells in found.items() if page.get(name) != cells[0]}
+    differ = {name: f'{name}: {cells[0]}, in the list: {page.get(name, "missing")}'
+              for name, cells in found.items() if page.get(name) != cells[0]}
     print(f'{len(found)} packages, {len(page)} in the list', *differ.values(), sep='\n')
     wrong = [name for name in differ if name in own or not PERMISSIVE.issuperset(found[name][0].split(', '))]
     sys.exit(f'run python tools/licences.py --write: {", ".join(wrong)}' if wrong else None)

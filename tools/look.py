@@ -9,6 +9,7 @@ console.
 import argparse
 import shutil
 import sys
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,8 @@ from threading import Thread
 from playwright.sync_api import sync_playwright
 
 WIDTHS = (1280, 390)
-FLAGS = '--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update'.split()
+FLAGS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking',
+         '--disable-component-update']
 
 # Runs in the page and returns a list of findings. Sound is loaded first, since players may wait for a click.
 INSPECT = r'''async () => {
@@ -26,7 +28,8 @@ INSPECT = r'''async () => {
   const name = node => node.tagName.toLowerCase() + ' "' + node.textContent.trim().slice(0, 40) + '"';
 
   if (width > innerWidth) {
-    const wide = [...document.querySelectorAll('body *')].filter(node => node.getBoundingClientRect().right > innerWidth + 1);
+    const out = node => node.getBoundingClientRect().right > innerWidth + 1;
+    const wide = [...document.querySelectorAll('body *')].filter(out);
     found.push(`the page is ${width} wide; see ${wide.slice(0, 3).map(name).join(', ')}`);
   }
   for (const node of main.querySelectorAll('*')) {
@@ -35,7 +38,8 @@ INSPECT = r'''async () => {
     if (clips && node.scrollWidth > node.clientWidth + 1) found.push('clipped: ' + name(node));
   }
   for (const image of document.images)
-    if (image.hasAttribute('src') && (!image.complete || !image.naturalWidth)) found.push('broken picture: ' + image.src.slice(0, 80));
+    if (image.hasAttribute('src') && (!image.complete || !image.naturalWidth))
+      found.push('broken picture: ' + image.src.slice(0, 80));
 
   const ready = audio => new Promise(done => {
     if (audio.readyState >= 1) return done(true);
@@ -64,6 +68,26 @@ INSPECT = r'''async () => {
   for (const node of main.querySelectorAll('.katex-error')) found.push('wrong formula: ' + name(node));
   return found;
 }'''
+
+def check(what, ok, found=''):
+    if not ok: raise SystemExit(f'{what}: not so ({str(found)[:1000]})')
+
+@contextmanager
+def opened(browser, path, width=1280, scheme='light', touch=False):
+    "A page from disk, without network; what is said in the console, asked of others, or cut off is an error."
+    size = dict(width=width, height=844)
+    context = browser.new_context(viewport=size, color_scheme=scheme, offline=True, has_touch=touch)
+    page, wrong = context.new_page(), []
+    def said(message): wrong.extend([message.text] * (message.type in ('error', 'warning')))
+    def asked(request):
+        if not request.url.startswith(('file:', 'data:', 'blob:')): wrong.append(request.url)
+    page.on('console', said), page.on('request', asked), page.on('pageerror',
+                                                            lambda error: wrong.append(str(error)))
+    page.goto(path.resolve().as_uri())
+    wrong += page.evaluate(INSPECT)
+    yield page
+    check(f'{path.name} at {width}, {scheme}', not (wrong := wrong + page.evaluate(INSPECT)), wrong)
+    context.close()
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args): pass

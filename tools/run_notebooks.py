@@ -64,7 +64,7 @@ def tidy(output):
     for kind in ('text/plain', 'text/html', 'text/markdown'):
         if kind in data: data[kind] = steady_names(scrub(data[kind]))
     if 'image/png' in data: data['image/png'] = fewer_colours(data['image/png'])
-    return WIDGET not in data and data.get('text/plain') != ''   # a finished progress bar leaves an empty line
+    return WIDGET not in data and data.get('text/plain') != ''   # as a finished progress bar leaves
 
 def run(path, skip, timeout):
     "Run the notebook at `path` in its own folder and write it back."

@@ -1,13 +1,11 @@
-"""Use the playground as a person would, in a page of Voila and in JupyterLab, while it plays: every slider,
-presets, A/B, a new clip, files, saving. No request may leave the machine, the console stays silent, and
-nothing is wider than the page, at 1280 and 390 pixels. In Voila it is also attacked, as other pages in the
-same browser and other users of the machine might: without the token, by another host's name, from another
-origin. Then the page is loaded again and closed, and its kernels have to end.
+"""Use the playground as a person would, in a page of Voila and in JupyterLab, while it plays.
 
     python tools/try_play.py [--picture NAME] [--chromium PATH] [--python PATH]
 
-Prints what it measured as JSON; ends with an error where something is not as it should be. Needs
-playwright, Chromium, voila and jupyterlab. Servers listen on this machine only.
+Every slider, presets, A/B, a new clip, files, saving, at 1280 and 390 pixels. No request may leave the
+machine, and the console stays silent. In Voila it is also attacked, as other pages in the same browser and
+other users of the machine might: without the token, by another host's name, from another origin; then its
+kernels have to end with the page.
 """
 import argparse
 import json
@@ -25,6 +23,7 @@ from tempfile import TemporaryDirectory
 from urllib.request import ProxyHandler, build_opener
 
 import numpy as np
+from look import check
 from playwright.sync_api import sync_playwright
 
 import celae
@@ -35,19 +34,21 @@ FLAGS = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu',
 PLAY = "document.querySelector('.celae-play').celae"
 STATE = """() => ['original', 'decoded', 'edited'].map(name => {
     const {pcm, picture} = %s.model.get(name)
-    return [pcm, picture].map(d => new Uint8Array(d.buffer, d.byteOffset, d.byteLength).reduce((a, b) => (31 * a + b) %% 1000003, 7)).join()})""" % PLAY
+    const bytes = d => new Uint8Array(d.buffer, d.byteOffset, d.byteLength)
+    return [pcm, picture].map(d => bytes(d).reduce((a, b) => (31 * a + b) %% 1000003, 7)).join()})""" % PLAY
 # Levels of what is heard, 20 ms apart, from here on
 METER = """() => {
-    const play = %s, {context, out} = play.player, meter = new AnalyserNode(context, {fftSize: 1024}), wave = new Float32Array(1024)
+    const play = %s, {context, out} = play.player
+    const meter = new AnalyserNode(context, {fftSize: 1024}), wave = new Float32Array(1024)
     out.connect(meter)
     play.levels = []
-    play.meter = setInterval(() => { meter.getFloatTimeDomainData(wave); play.levels.push(Math.max(...wave.map(Math.abs))) }, 20)}""" % PLAY
+    const heard = () => { meter.getFloatTimeDomainData(wave); return Math.max(...wave.map(Math.abs)) }
+    play.meter = setInterval(() => play.levels.push(heard()), 20)}""" % PLAY
+SERVE = 'from celae.playground import serve; serve({!r}, {}, False, idle=20)'
 WIDER = """() => [...document.querySelectorAll('.celae-play, .celae-play *')].filter(e => {
     const box = e.getBoundingClientRect()
-    return box.width && (box.right > innerWidth + 1 || box.left < -1) || (e.matches('button') && e.scrollWidth > e.clientWidth + 1)}).map(e => e.outerHTML.slice(0, 90))"""
-
-def check(what, ok, found=''):
-    if not ok: raise SystemExit(f'{what}: not so ({str(found)[:1000]})')
+    return box.width && (box.right > innerWidth + 1 || box.left < -1)
+        || (e.matches('button') && e.scrollWidth > e.clientWidth + 1)}).map(e => e.outerHTML.slice(0, 90))"""
 
 def wait_for(what, ask, secs=60.):
     "Ask again and again until the answer is true, and say how long it took."
@@ -140,8 +141,8 @@ def use(page, folder, bad, good, large):
                                              saved['clip']) == (1.725, 0, chosen()), saved)
     before = state()
     choose('clip', 'house')
-    wait_for('another clip: all three change', lambda: idle() and all(a != b for a,
-                                                            b in zip(state(), before, strict=True)))
+    wait_for('another clip: all three change', lambda: idle() and all(a != b
+                                                            for a, b in zip(state(), before, strict=True)))
     check('it plays on', ask('player.playing'))
     upload(bad)
     wait_for('a message about a bad file',
@@ -154,7 +155,8 @@ def use(page, folder, bad, good, large):
     sent = time.time() - sent
     button('make a new clip').click()
     wait_for('a new clip', lambda: chosen().startswith('new: ') and chosen().endswith('seed 6'))
-    check('tooltips', all(page.locator('.celae-play .control').evaluate_all("all => all.map(e => e.dataset.help)")))
+    helps = page.locator('.celae-play .control').evaluate_all('all => all.map(e => e.dataset.help)')
+    check('tooltips', all(helps))
     if page.locator('.jp-NotebookPanel').count(): check('keys are not those of the notebook',
                                                         page.locator('.jp-CodeCell').count() == 1)
     took = sorted(took)
@@ -166,7 +168,9 @@ def free_port():
         s.bind(('127.0.0.1', 0))
         return s.getsockname()[1]
 
-def kernel_of(page): return page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+def kernel_of(page):
+    config = "document.getElementById('jupyter-config-data').textContent"
+    return page.evaluate(f'JSON.parse({config}).kernelId')
 
 def processes(server):
     "Kernels that a server has now."
@@ -204,7 +208,7 @@ def reload_and_close(page, server, port, token):
     first = kernel_of(page)
     origin = page.context.cookies()
     connection = HTTPConnection('127.0.0.1', port,
-                                timeout=60)                         # another page in the browser has its cookies, and is of another origin
+                                timeout=60)
     connection.request('GET', f'/api/kernels/{first}/channels', headers={
         'Cookie': '; '.join(f'{c["name"]}={c["value"]}' for c in origin), 'Origin': 'http://evil.example',
         'Upgrade': 'websocket', 'Connection': 'Upgrade', 'Sec-WebSocket-Version': '13',
@@ -228,7 +232,7 @@ def serve(kind, folder, python):
     "Start a server; gives the process, its port, and the address of the panel."
     port = free_port()
     if kind == 'voila': command, path = [python, '-P', '-c',
-                                         f'from celae.playground import serve; serve({str(folder/"saved")!r}, {port}, False, idle=20)'], ''
+                                         SERVE.format(str(folder/'saved'), port)], ''
     else:
         shutil.copy(NOTEBOOK, folder)
         command = [python, '-m', 'jupyterlab', '--no-browser', '--ip=127.0.0.1', f'--port={port}',
@@ -264,7 +268,7 @@ def try_in(kind, browser, good, bad, large, picture, python):
             if kind == 'lab':
                 page.locator('.jp-CodeCell').first.wait_for(timeout=120_000)
                 page.get_by_text('| Idle').wait_for(timeout=120_000)
-                if page.locator('.jp-DirListing').is_visible(): page.keyboard.press('Control+b')           # its list of files may take most of the window
+                if page.locator('.jp-DirListing').is_visible(): page.keyboard.press('Control+b')
                 wait_for('room for the notebook',
                          lambda: page.locator('.jp-NotebookPanel').bounding_box()['width'] > 700)
                 page.get_by_role('menuitem', name='Run', exact=True).click()
