@@ -30,10 +30,13 @@ JOBS = dict(        # command -> its arguments, and the files that count
     decode=('decode {latent} -o {out}/song.flac --overwrite', '*.flac'),
     edit=('edit {music}/%s -o {out}/song.flac --smooth 4 --overwrite' % SOUND, '*.flac'),
     generate=('generate --seconds 2 -o {out}/song.flac --overwrite', '*.flac'),
-    prepare=('prepare {music} --cache {out}', '**/*.parquet'), encode=('encode {music} --out {out} --resume',
+    prepare=('prepare {music} --cache {out}', '**/*.npy **/*.parquet'),
+    encode=('encode {music} --out {out} --resume',
                                                             '**/*.celae'),
-    train=('train {music} --cache {cache} --out {out} --steps 8 --resume', 'model.safetensors'),
-    run=('run {music} --quick --cache {cache} --out {out} --resume', 'metrics/quality.json'))
+    train=('train {music} --cache {cache} --out {out} --steps 8 --resume',
+           'model.safetensors config.json history.csv'),
+    run=('run {music} --quick --cache {cache} --out {out} --resume',
+         'clips.parquet models/*/model.safetensors latents/*.npz metrics/quality.json'))
 SHORT = ('decode', 'edit', 'generate')    # that leave one file, and begin again from the start
 
 def no_space(path): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)

@@ -46,7 +46,8 @@ def test_a_fault_of_a_page_is_found(check, html, what):
 
 def test_a_good_page_passes(check):
     html = """<p id="top">Words and <code>**kwargs</code>.</p><a href="other.html#here">x</a>
-        <img alt="a" src="x.png"><svg aria-hidden="true"></svg><audio aria-label="original" src="data:1"></audio>
+        <img alt="a" src="x.png"><svg aria-hidden="true"></svg>
+        <audio aria-label="original" src="data:1"></audio>
         <pre class="sourceCode python"><code>from celae.display import *
 players({'a': 1})</code></pre>"""
     assert check(html, other='<p id="here">') == []
