@@ -48,6 +48,7 @@ BAD, GOOD = ('lost', 'hung', 'crashed', 'escaped'), ('read', 'named', 'refused',
 MEMORY, IDLE_SECS = 3 << 30, 12        # bytes beyond what is taken at the start; seconds without any work
 NOBODY, WEIGHTS = 65_534, Path(celae.__file__).parent/'weights'
 RESULTS = Path(__file__).parents[1]/'bench'/'results'/'hostile_input.json'
+
 # ---- what cases need ----
 
 @cache
@@ -133,16 +134,14 @@ def child(root, args, user):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0), os.dup2(log, 1), os.dup2(log, 2)
     taken = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY,) * 2)
-    os.environ |= dict.fromkeys(('XDG_CACHE_HOME', 'HOME', 'MPLCONFIGDIR'),
-                                str(root/'home')) | dict(COLUMNS='200')
+    for name in ('XDG_CACHE_HOME', 'HOME', 'MPLCONFIGDIR'): os.environ[name] = str(root/'home')
     os.chdir(root/'here')
     if user: os.setgid(user), os.setuid(user)
     if args[0] == 'fetch': return fetch_from_server(root, args[1])
     from celae.cli import main
     sys.argv = ['celae', *map(str, args)]
     main()
-    if args[:2] == ['prepare',
-                    root/'user'/'music'] and (root/'out').exists():      # what another command would find
+    if args[:2] == ['prepare', root/'user'/'music']:      # what another command would find
         clips = celae.data.load_clips(args[1], args[3])
         clips.table[['path', 'track', 'start', 'n_samples']].to_json(root/'clips.json', orient='records')
 
@@ -189,7 +188,8 @@ class Running:
 
     def judge(self, code):
         text = (self.root/'log').read_bytes().decode(errors='backslashreplace')
-        verdict = self.verdict(code, text)
+        try: verdict = self.verdict(code, text)
+        except Exception as e: verdict = 'broken', repr(e)       # of this program, or of what was written
         verdict, why = verdict if isinstance(verdict, tuple) else (verdict, '')
         said = (text.strip().splitlines() or [''])[-1].replace(str(self.root), '...')[:240]
         shutil.rmtree(self.root, ignore_errors=True)
@@ -197,13 +197,11 @@ class Running:
                     verdict=verdict, why=why, code=code, said=said)
 
     def verdict(self, code, text):
-        if any((self.root/name/'pwned').exists()
-               for name in ('outside', 'here')): return 'escaped', 'a program ran'
+        if any((self.root/name/'pwned').exists() for name in ('outside', 'here')): return 'escaped', 'it ran'
         if self.hung: return 'hung'
         if code < 0: return 'crashed', signal.Signals(-code).name
         if 'Traceback (most recent call last)' in text: return 'crashed', 'traceback'
-        if code and re.search("MemoryError|[Cc](an't|annot) allocate|Unable to allocate",
-                              text): return 'crashed', 'memory'
+        if code and re.search("MemoryError|(an't|annot|nable to) allocate", text): return 'crashed', 'memory'
         for name, before in self.before.items():
             after = snapshot(self.root/name)
             gone = [path for path in before if after.get(path) != before[path]]
@@ -241,8 +239,8 @@ def named(text, name):
 
 def ends(root, code, text): return 'refused' if code else 'read'
 
-def writes(name): return lambda root, code, text: ends(root, code,
-                                                       text) if code or (root/'out'/name).exists() else 'lost'
+def writes(name):
+    return lambda root, code, text: 'refused' if code else 'read' if (root/'out'/name).exists() else 'lost'
 
 def sound(root, code, text, name='e.wav'):
     "Refused, or a sound is written that is one."
@@ -253,14 +251,12 @@ def sound(root, code, text, name='e.wav'):
     wav, _ = sf.read(path, always_2d=True)
     if not np.isfinite(wav).all(): return 'lost', 'not a number in the sound'
     if len(wav) and (abs(wav) > .9).mean() > .5: return 'lost', 'full scale all the time'
-    if len(wav) > 100 and abs(wav).max() > .3 and abs(np.diff(wav,
-                                                            axis=0)).max() < 1e-4: return 'lost', 'constant'
-    return 'read'
+    still = len(wav) > 100 and abs(wav).max() > .3 and abs(np.diff(wav, axis=0)).max() < 1e-4
+    return ('lost', 'constant') if still else 'read'
 
 def latent_secs(path):
     facts, tensors = hostile.unpack_latent(path.read_bytes())
-    assert all(np.isfinite(x.astype(np.float64)).all()
-               for x in tensors.values()), 'not a number in the latent'
+    assert all(np.isfinite(x.astype(np.float64)).all() for x in tensors.values()), 'not a number'
     return facts['n_samples'] / facts.get('sr', 22_050)
 
 def latent(root, code, text):
