@@ -58,13 +58,14 @@ def page(path):
     exported = [code for kind, code in cells if kind == 'export']
     public = {name for code in exported for name in defined(code)}
     shown = set().union(*(used(code) for kind, code in cells if kind in ('demo', 'test')))
+    if 'cli' in path.stem: shown |= {word.replace('-', '_') for word in re.findall(r"'([\w-]+)", str(cells))}
     wide = [line for kind, code in cells for line in code.splitlines() if len(line) > COLUMNS
             and not (kind == 'markdown' and line.startswith('|')) and '://' not in line]
     definitions = [(node.end_lineno - node.lineno + 1, type(node).__name__, node.name) for code in exported
                    for node in ast.walk(parse(code)) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-    return dict(name=path.relative_to(ROOT/'nbs').as_posix(), exported=[len(code.splitlines())
-                                                            for code in exported],
-                public=public, unused=public - shown, wide=wide, definitions=definitions, cells=cells)
+    sizes = [len(code.splitlines()) for code in exported]
+    return dict(name=path.relative_to(ROOT/'nbs').as_posix(), exported=sizes, public=public,
+                unused=public - shown, wide=wide, definitions=definitions, cells=cells)
 
 def first_cell(row, pattern):
     "Cells before the first that is shown and fits."
