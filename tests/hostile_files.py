@@ -436,11 +436,11 @@ def model_cases():
     made['a tensor too many'] = tensors_changed(lambda tensors: tensors | dict(extra=np.zeros(1, np.float32)))
     return made | {f'a tensor {word}': tensors_changed(other(word)) for word in odd_arrays(np.zeros((1, 1)))}
 
-def scripted(value):
-    "JSON with a script in place of each text and in each key."
-    if isinstance(value, dict): return {key: scripted(x) for key, x in value.items()} | {SCRIPT: SCRIPT}
-    if isinstance(value, list): return [scripted(x) for x in value[:99]]
-    return SCRIPT if isinstance(value, str) else value
+def swapped(value, part, new):
+    "JSON with something else in place of each text that holds `part`."
+    if isinstance(value, dict): return {key: swapped(x, part, new) for key, x in value.items()}
+    if isinstance(value, list): return [swapped(x, part, new) for x in value]
+    return new if isinstance(value, str) and part in value else value
 
 def run_cases(run):
     "What a stranger does to the run in a folder: name -> change of (its folder, trace of code that ran)."
@@ -449,7 +449,9 @@ def run_cases(run):
     import pyarrow.parquet as pq
     def out(folder): return folder.parents[1]/'outside'/'secret.txt'
     def secret(name): return lambda folder, trace: replaced(name, link(out(folder)))(folder, trace)
-    def of_scripts(old, trace): return json.dumps(scripted(json.loads(old))).encode()
+    def of_scripts(old, trace):
+        value = swapped(json.loads(old), '', SCRIPT)
+        return json.dumps(value | {SCRIPT: SCRIPT} if isinstance(value, dict) else value).encode()
     made, clips = {}, 'clips.parquet'
     for path in sorted(p for p in run.rglob('*.json') if 'models' not in p.parts):
         name = path.relative_to(run).as_posix()
@@ -464,9 +466,11 @@ def run_cases(run):
             (folder/'audio'/'link.mp3').symlink_to(out(folder))
             file = dict(absolute=str(out(folder)), above=os.path.relpath(out(folder), folder),
                         link='audio/link.mp3', etc='/etc/hostname')[where]
-            facts_changed('metrics/sounds.json', reconstruction=dict(row=dict(caption=file)))(folder, trace)
+            def point(old, trace): return json.dumps(swapped(json.loads(old), '.mp3', file)).encode()
+            rewritten('metrics/*.json', point)(folder, trace)
         return change
     made |= {f'sounds {where}': sounds(where) for where in ('absolute', 'above', 'link', 'etc')}
+    made['sounds linked away'] = secret('audio/**/*.mp3')
     view = dict(key='x', latent='musical', vectors='x', pooling='flatten', family='x', values_per_clip=1)
     views = {'without latent': [dict(key='x')], 'above': [view | dict(latent='../../../outside/secret')],
              '20 000': [view | dict(key=str(i)) for i in range(20_000)],
@@ -476,8 +480,8 @@ def run_cases(run):
     made |= {
         'kmeans 20 000 columns': replaced('metrics/kmeans-*.json',
                                           put(json.dumps([{f'k{i}': 1} for i in range(20_000)]))),
-        'a list without end': replaced('metrics/quality.json', put('[' + '[],' * 15_000_000 + '[]]')),
-        'history wide and long': replaced('models/autoencoder/history.csv', put(WIDE_AND_LONG))}
+        'a list without end': replaced('metrics/*.json', put('[' + '[],' * 15_000_000 + '[]]')),
+        'history wide and long': replaced('models/*/history.csv', put(WIDE_AND_LONG))}
     def arrays(how):
         def new(old, trace):
             np.savez(buffer := io.BytesIO(), **how(dict(np.load(io.BytesIO(old))), trace))
@@ -485,15 +489,15 @@ def run_cases(run):
         return new
     def nan(old, trace): return {key: np.full_like(x, np.nan) for key, x in old.items()}
     made |= {f'latents/{kind} {word}': rewritten(f'latents/{kind}.npz', how)
-             for kind in ('musical', 'mfcc') for word, how in {
+             for kind in ('musical', 'mfcc', '*') for word, how in {
         'of objects': arrays(lambda old, trace: dict(z=np.array([Runs(trace)], object), level=np.zeros(1))),
         'pickled': lambda old, trace: evil_pickle(trace), 'cut': lambda old, trace: old[:999],
         'empty': lambda old, trace: b'', 'not a number': arrays(nan),
         'short': arrays(lambda old, trace: {k: v[:2] for k, v in old.items()})}.items()}
     made |= {f'{name} {word}': replaced(name, ODD_FILES[word])
              for word in ('a pipe', 'linked to zeros', 'missing')
-             for name in ('latents/musical.npz', 'figures/pca-musical.*', clips)}
-    made |= {f'{name} linked away': secret(name) for name in ('latents/musical.npz', 'figures/*.*')}
+             for name in ('latents/*.npz', 'figures/*.*', clips)}
+    made |= {f'{name} linked away': secret(name) for name in ('latents/*.npz', 'figures/*.*')}
     def over(name): return lambda folder, trace: link(out(folder))(folder/name)
     made |= {f'{name} linked to a file of the user': over(name) for name in ('report.html', 'map.html')}
     def table(how):

@@ -7,12 +7,12 @@ Run it where celae is installed with its extras notebooks, compositions and expo
 systems and releases: it fails where a requirement of celae, or a package that is not under a permissive
 licence, is missing in the list or stands there with another licence, and only names the others.
 """
-import argparse
 import re
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+import typer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -103,12 +103,9 @@ def listed():
              if line.startswith('| ')]
     return {cells[0]: cells[1] for cells in lines[2:]}
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--write', action='store_true', help='write the page')
+def main(write: bool = False):
     found = rows()
-    if parser.parse_args().write:
+    if write:
         PAGE.write_text(HEAD + ''.join(f'| {name} | {" | ".join(cells)} |\n'
                                        for name, cells in found.items()), 'utf-8')
         return
@@ -120,4 +117,4 @@ def main():
     wrong = [name for name in differ if name in own or not PERMISSIVE.issuperset(found[name][0].split(', '))]
     sys.exit(f'run python tools/licences.py --write: {", ".join(wrong)}' if wrong else None)
 
-if __name__ == '__main__': main()
+if __name__ == '__main__': typer.run(main)

@@ -6,7 +6,6 @@ Writes a picture of each whole page to PICTURES, and ends with an error when a p
 part of an output, misses a picture, a sound or a file, leaves a formula undrawn, or complains in the
 console.
 """
-import argparse
 import shutil
 import sys
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import typer
 from playwright.sync_api import sync_playwright
 
 WIDTHS = (1280, 390)
@@ -116,28 +116,20 @@ def look(page, url, picture):
     for event, listener in watch.items(): page.remove_listener(event, listener)
     return found
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('site', type=Path, help='folder of the built site')
-    parser.add_argument('pictures', type=Path, help='folder for the pictures')
-    parser.add_argument('--chromium', default=shutil.which('chromium'),
-                        help="playwright's own when none is installed")
-    args = parser.parse_args()
-
-    args.pictures.mkdir(parents=True, exist_ok=True)
-    address, wrong = serve(args.site), 0
+def main(site: Path, pictures: Path, chromium: str = shutil.which('chromium')):
+    pictures.mkdir(parents=True, exist_ok=True)
+    address, wrong = serve(site), 0
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=args.chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         for width in WIDTHS:
             page = browser.new_page(viewport={'width': width, 'height': 900})
-            for path in sorted(args.site.rglob('*.html')):
-                name = path.relative_to(args.site).as_posix()
-                picture = args.pictures/f"{name.removesuffix('.html').replace('/', '-')}-{width}.png"
+            for path in sorted(site.rglob('*.html')):
+                name = path.relative_to(site).as_posix()
+                picture = pictures/f"{name.removesuffix('.html').replace('/', '-')}-{width}.png"
                 found = look(page, f'{address}/{name}', picture)
                 wrong += len(found)
                 print(f'{name} at {width}:', 'good' if not found else '\n  ' + '\n  '.join(found), flush=True)
         browser.close()
     sys.exit(f'{wrong} things are wrong' if wrong else None)
 
-if __name__ == '__main__': main()
+if __name__ == '__main__': typer.run(main)

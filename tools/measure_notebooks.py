@@ -6,7 +6,6 @@
 
 Reads every cell of every page (exported, test, hidden, text), the modules, bench, tests and tools.
 """
-import argparse
 import ast
 import configparser
 import json
@@ -14,6 +13,8 @@ import re
 import sys
 from pathlib import Path
 from statistics import median, quantiles
+
+import typer
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, EXPORTED = 110, {'export', 'exporti', 'exports'}
@@ -129,12 +130,7 @@ def refusing(path):
                               ast.Raise | ast.Assert): rows |= set(range(node.lineno, node.end_lineno + 1))
     return len(rows)
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--worst', type=int, default=0, help='how many of the furthest to name')
-    parser.add_argument('--check', action='store_true', help='only what CI asks')
-    args = parser.parse_args()
+def main(worst: int = 0, check: bool = False):
     paths = [path for path in sorted((ROOT/'nbs').rglob('*.ipynb'))
              if not any(part.startswith(('.', '_')) for part in path.relative_to(ROOT).parts)]
     pages, files = [page(path) for path in paths], lines_of('celae', 'bench', 'tests', 'tools', '.ci')
@@ -142,7 +138,7 @@ def main():
     wide += [f'{path.relative_to(ROOT)}:{i}' for path, lines in files.items()
              for i, line in enumerate(lines, 1)
              if len(line) > COLUMNS and path.parts[-2:-1] != ('celae',) and 'corpora' not in path.parts]
-    if args.check:
+    if check:
         print(*wide, *back_up(), sep='\n')
         sys.exit(f'{len(wide)} lines over {COLUMNS} columns, {len(back_up())} imports back up' if wide
                  or back_up() else 0)
@@ -155,7 +151,7 @@ def main():
     config.read(ROOT/'settings.ini')
     data = next(row for row in pages if row['name'].startswith('00_data'))
     clip, split = [first_cell(data, pattern) for pattern in (r'load_clips\(|Clips\(|clip_table\(',
-                                                            r'split_clips\(|check_splits')]
+                                                            r'split_clips\(')]
     for what, value in {
             'lines of the package, index apart': count['celae'],
             'of which refuse': sum(refusing(path) for path in lines_of('celae')),
@@ -171,14 +167,13 @@ def main():
             'imports back up; circles': f'{len(back_up())}; {len(circles())}',
             'cells of 00_data before the first clip, the first split': f'{clip}, {split}'}.items():
         print(f'{what:58} {value}')
-    if not args.worst: return
-    print(*back_up(), *circles(), *wide[:args.worst], sep='\n')
+    if not worst: return
+    print(*back_up(), *circles(), *wide[:worst], sep='\n')
     for row in pages:
-        if row['exported']: print(f'{row["name"]:28} {median(row["exported"]):4.0f} {max(row["exported"]):4}',
-                                  end='  ')
-        if row['exported']: print('not shown:', ', '.join(sorted(row['unused'])) or '-')
-    longest = sorted(((n, row['name'], name) for row in pages for n, _, name in row['definitions']),
-                     reverse=True)
-    for n, name, what in longest[:args.worst]: print(f'{n:4} {name:28} {what}')
+        if not row['exported']: continue
+        print(f'{row["name"]:28} {median(row["exported"]):4.0f} {max(row["exported"]):4}  not shown:',
+              *sorted(row['unused']))
+    longest = sorted((n, row['name'], name) for row in pages for n, _, name in row['definitions'])
+    for n, name, what in longest[-worst:]: print(f'{n:4} {name:28} {what}')
 
-if __name__ == '__main__': main()
+if __name__ == '__main__': typer.run(main)

@@ -7,7 +7,6 @@ machine, and the console stays silent. In Voila it is also attacked, as other pa
 other users of the machine might: without the token, by another host's name, from another origin; then its
 kernels have to end with the page.
 """
-import argparse
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from tempfile import TemporaryDirectory
 from urllib.request import ProxyHandler, build_opener
 
 import numpy as np
+import typer
 from look import check
 from playwright.sync_api import sync_playwright
 
@@ -289,23 +289,16 @@ def try_in(kind, browser, good, bad, large, picture, python):
             return found
         finally: os.killpg(server.pid, signal.SIGTERM)
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--picture', help='beginning of the names of screenshots')
-    parser.add_argument('--chromium', default=shutil.which('chromium') or shutil.which('chromium-browser'),
-                        help='the browser; that of playwright if there is none')
-    parser.add_argument('--python', default=sys.executable,
-                        help='of the installation that is tried; this one')
-    parser.add_argument('--kinds', nargs='+', default=['voila', 'lab'], choices=['voila', 'lab'],
-                        help='where it is tried')
-    args = parser.parse_args()
+def main(picture: str = None, chromium: str = shutil.which('chromium'), python: str = sys.executable,
+         kinds: str = 'voila lab'):
+    from celae.audio import write_audio
+    from celae.corpora.builtin import render_track
     with TemporaryDirectory() as d, sync_playwright() as p:
-        from celae.audio import write_audio
-        from celae.corpora.builtin import render_track
         good, bad = write_audio(Path(d)/'mine.wav', render_track('folk', 7, 3.)[0]), Path(d)/'letter.wav'
         bad.write_text('Dear Sir or Madam')
         large = write_audio(Path(d)/'large.wav', np.tile(render_track('folk', 8, 3.)[0], 91))    # 12 MB
-        browser = p.chromium.launch(executable_path=args.chromium, args=FLAGS)
-        print(json.dumps({kind: try_in(kind, browser, str(good), str(bad), str(large), args.picture,
-                                       args.python) for kind in args.kinds}, indent=1))
+        browser = p.chromium.launch(executable_path=chromium, args=FLAGS)
+        print(json.dumps({kind: try_in(kind, browser, str(good), str(bad), str(large), picture, python)
+                          for kind in kinds.split()}, indent=1))
+
+if __name__ == '__main__': typer.run(main)
