@@ -21,8 +21,7 @@ def machine():
                 if line.startswith('model name')), platform.processor())
     return dict(cpu=cpu, threads=torch.get_num_threads(), cuda=torch.cuda.is_available(),
                 python=platform.python_version(),
-                **{name: version(name) for name in ('torch', 'lightning', 'numpy', 'scikit-learn',
-                                                    'librosa')})
+                **{name: version(name) for name in ('torch', 'numpy', 'scipy', 'scikit-learn')})
 
 def write(name, **results):
     "Write `bench/results/<name>.json`, with the command and the machine beside the results."

@@ -60,7 +60,7 @@ def mel_frames(clips):
 def tone_frames(clips, sounds, title):
     "Roll of the sinusoids in what `sounds` makes of clips, mean of each frame of `z` (b, 105, n)."
     model = load_model()
-    return np.concatenate([model.find_roll(sounds(x))[0].unflatten(2, (-1, PARTS)).mean(3).numpy()
+    return np.concatenate([model.rolls.find(sounds(x))[0].unflatten(2, (-1, PARTS)).mean(3).numpy()
                            for x in clips.batches(16, title)])
 
 @torch.no_grad()
@@ -70,7 +70,7 @@ def frames_of(clips, with_detail):
     z, raw = [encode_clips(each, clips, title=title).z.numpy()
            for each, title in ((model.with_size(Size(64)), 'encoding'), (untrained(model.with_size(Size(64))),
                                                             'untrained'))]
-    frames = {f'z, {name}': z[:, model.with_size(name).kept]
+    frames = {f'z, {name}': z[:, model.with_size(name).size.kept]
               for name in Z_SIZES} | {'untrained': raw,
                                       'sinusoids': tone_frames(clips, level_one, 'sinusoids')}
     frames['read by the heads'] = model.read(torch.from_numpy(z)).numpy()
@@ -279,7 +279,8 @@ def main(out: Path = Path('runs/compositions'), pieces: int = 37, n: int = 3, se
     torch.set_num_threads(1)
     def load(instruments, accompany=True):
         "The first clips of each piece; alone: of tunes only, since all else is never accompanied."
-        clips = load_compositions(pieces, seed, instruments, accompany, None if accompany else TUNES)
+        how = dict(instruments=instruments, accompany=accompany, genres=None if accompany else TUNES)
+        clips = load_compositions(pieces, seed=seed, **how)
         clips = clips[(clips.table.n_samples == CLIP_SAMPLES).to_numpy()]
         return clips[clips.table.groupby('track').head(n).index]
     silu, results, alone = [silu_2024(load('any'), size, silu_steps, out/'silu'/str(size))

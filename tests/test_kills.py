@@ -19,6 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hostile_files import FORK, at_event, die
 
@@ -165,3 +166,24 @@ def test_training_on_a_full_disk_goes_on_when_there_is_room(bench, found, tmp_pa
         found['full_disk'] = dict(megabytes=50, said=said, checkpoints=len(kept), loads=loads, same=True,
                                   prepare=prepare)
     finally: subprocess.run(['umount', tmp_path], check=True)
+
+TWO = """
+import sys
+from celae.data import load_clips
+from celae.training import fit_codec, new_model
+music, out, devices = *sys.argv[1:3], int(sys.argv[3])
+model, config = new_model('silu', 11_025, steps=60, bs=16 // devices)
+fit_codec(model, load_clips(music, out + '-cache'), config, out, devices=devices)
+"""
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(bench, found, tmp_path):
+    "The same training, in which nothing is left to chance, by one process and by two with half the batch."
+    (program := tmp_path/'two.py').write_text(TWO)   # a file, since it is started again
+    histories = []
+    for n in (1, 2):
+        subprocess.run([sys.executable, program, bench.music, tmp_path/str(n), str(n)], check=True,
+                       capture_output=True)
+        histories.append(pd.read_csv(tmp_path/str(n)/'history.csv').assign(processes=n))
+    assert abs(histories[0].valid_loss / histories[1].valid_loss - 1).max() < .03
+    found['two_processes'] = pd.concat(histories).to_dict('records')
