@@ -118,7 +118,7 @@ def rows_to_make(model, prior, silu, clips, known, others):
     "Row -> what makes its clips, or their latents, when they are wanted."
     wanted, some = others.labels.to_numpy(), known[known.table.groupby('label').head(100).index]
     latent, flat = cache(lambda: encode_clips(model, known)), cache(lambda: encode_clips(silu, some))
-    n = model.n_frames(CLIP_SAMPLES)
+    n = model.latent_shape(CLIP_SAMPLES)[1]
     def long():                                                      # the first piece of each is left out
         made = sample(prior, wanted[::LONG], (LONG + 1) * n)
         return stack([Latent(made.z[..., i * n:(i + 1) * n], made.level) for i in range(1, LONG + 1)])

@@ -69,8 +69,8 @@ def unevenness(weights):
     return 1 + (shares * np.log(np.maximum(shares, 1e-12))).sum(1) / np.log(weights.shape[1])
 
 def dci(x, factors, groups, seed=0):
-    """Disentanglement, completeness and informativeness (Eastwood and Williams, 2018), each in [0, 1]: 1 if every
-    feature serves one factor, if every factor needs one feature, if factors are predicted without error."""
+    """Disentanglement, completeness and informativeness (Eastwood and Williams, 2018) in [0, 1]: 1 if each
+    feature serves one factor, if each factor needs one feature, if factors are predicted without error."""
     train = np.isin(groups, np.random.default_rng(seed).permutation(np.unique(groups))[::2])
     x, weights, scores = StandardScaler().fit_transform(x), [], []
     for y, kind in [_targets(factors[name]) for name in factors]:

@@ -23,7 +23,8 @@ from typing import Any, Callable
 import numpy as np
 import soundfile as sf
 
-# one process imports everything, all cases are its forks
+# one process imports everything, all cases are its forks; it looks for celae where it is installed
+os.environ |= dict(OMP_NUM_THREADS='1', PYTHONSAFEPATH='1', PYTHONPATH=str(Path(__file__).parent))
 FORK = get_context('forkserver')
 FORK.set_forkserver_preload(['test_hostile', 'test_kills', 'filelock', 'pooch', 'ftplib',
                              'encodings.utf_8_sig', 'pyarrow.parquet', 'celae.cli', 'celae.run',

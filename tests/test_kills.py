@@ -56,7 +56,6 @@ def work(words, out, log, event, act, everywhere, counted, limit):
 class Bench:
     "A collection, its cache, a latent of one of its files, and what each command leaves in peace."
     def __init__(self, folder):
-        os.environ |= dict(OMP_NUM_THREADS='1', PYTHONPATH=str(Path(__file__).parent))
         self.folder, self.music, self.log = folder, builtin_music(folder/'music',
                                                             tracks_per_style=3), folder/'log'
         self.latent, self.peace = (folder/'latents'/SOUND).with_suffix('.celae'), {}
