@@ -15,7 +15,6 @@ a traceback, a signal, or no memory escaped   something outside was read or writ
 ran, or words stand in a page unescaped
 """
 import base64
-import gzip
 import json
 import os
 import re
@@ -23,12 +22,10 @@ import resource
 import shutil
 import signal
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cache, partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir, mkdtemp
 from typing import Callable
@@ -141,7 +138,6 @@ def child(root, args, user):
     for name in ('XDG_CACHE_HOME', 'HOME', 'MPLCONFIGDIR'): os.environ[name] = str(root/'home')
     os.chdir(root/'here')
     if user: os.setgid(user), os.setuid(user)
-    if args[0] == 'fetch': return fetch_from_server(root, args[1])
     from celae.cli import main
     sys.argv = ['celae', *map(str, args)]
     main()
@@ -522,64 +518,9 @@ def download_jobs():
     cases = {f'gtzan {name}': ('gtzan', {'genres.tar.gz': data})
              for name, data in hostile.archive_cases().items()}
     cases |= {f'fma {name}': ('fma-small', files) for name, files in hostile.fma_cases().items()}
-    def fetched(root, code, text, path):
-        if 'File too large' in text: return 'hung', 'took 2 GB of an endless server'
-        if code: return 'lost', 'the next source is not asked'
-        local = Path('/etc/hostname').read_bytes()
-        return 'read' if local not in [f.read_bytes()
-                                       for f in (root/'out').iterdir()] else ('escaped', 'a local file')
     return [Job(f'download {kind} -o {{out}}/deep/er/{kind}', 'archives', name, check,
                 partial(before, files=files), 120)
-            for name, (kind, files) in cases.items()] + [
-            Job(f'fetch {path}', 'servers', path, partial(fetched, path=path), cpu=200)
-            for path in sorted(SERVERS)]
-
-def endless(data, secs=0.):
-    while True: yield data, secs
-
-SERVERS = {       # path -> status, headers, what is sent (bytes, and seconds of waiting after them)
-    'endless': (200, {}, endless(bytes(1 << 20))), 'claims': (200, dict(length=10**15),
-                                                            endless(bytes(1 << 20))),
-    'stalled': (200, dict(length=10**5), [(bytes(100), 3600)]), 'silent': (0, {}, [(b'', 3600)]),
-    'drips': (200, dict(length=10**5), endless(b'x', .5)), 'circle': (302, dict(location='/circle'), []),
-    'away': (302, dict(location='file:///etc/hostname'), []), 'gone': (404, {}, []), 'ended': (416, {}, []),
-    'short': (200, dict(length=1000), [(bytes(10), 0)]), 'length': (200, dict(length=-5), [(b'x' * 50, 0)]),
-    'digits': (200, dict(length='9' * 6000), []), 'brackets': (302, dict(location='http://[::1'), []),
-    'page': (200, dict(length=20, type='text/html'), [(b'<html>moved</html>!!', 0)]),
-    'packed': (200, dict(encoding='gzip'), [(gzip.compress(bytes(10**8)), 0)]),
-    'part': (206, dict(range='bytes 0-9/1000', length=10), [(bytes(10), 0)]),
-    'whole': (200, dict(length=50), [(b'x' * 50, 0)])}
-
-class Server(BaseHTTPRequestHandler):
-    "What a server on the way may do."
-    def log_message(self, *args): pass
-    def do_GET(self):
-        good = 200, dict(length=6), [(b'PK\5\6ok', 0)]
-        code, headers, parts = SERVERS.get(self.path.split('/')[1], good)
-        if code:
-            self.send_response(code)
-            for key, value in headers.items():
-                self.send_header('Location' if key == 'location' else f'Content-{key.title()}', str(value))
-            self.end_headers()
-        try:
-            for data, secs in parts: self.wfile.write(data), time.sleep(secs)
-        except (BrokenPipeError, ConnectionResetError): pass
-
-def fetch_from_server(root, path):
-    "Fetch from a bad server, and from a good one after it."
-    from celae.corpora.published import fetch
-    server, end = ThreadingHTTPServer(('127.0.0.1', 0), Server), time.monotonic() + 100
-    server.daemon_threads = True
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 30,) * 2)            # enough to call it endless
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    def busy():      # so that waiting is not taken for a hang
-        while time.monotonic() < end: sum(range(300_000)), time.sleep(.2)
-    for work in (server.serve_forever, busy): threading.Thread(target=work, daemon=True).start()
-    def check(file):
-        if file.read_bytes()[:2] != b'PK': raise ValueError('sent no archive')
-    sources = [f'http://127.0.0.1:{server.server_port}/{name}/a.zip' for name in (path, 'good')]
-    try: print(fetch(sources, root/'out'/'a.zip', tries=1, check=check))
-    except (ValueError, OSError) as e: sys.exit(f'celae: {e}')
+            for name, (kind, files) in cases.items()]
 
 # ---- overwriting, clearing ----
 
