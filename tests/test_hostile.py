@@ -118,10 +118,13 @@ class Job:
     def command(self): return next(word for word in self.line.split() if word[0] != '+')
 
     @property
-    def id(self): return f'{self.command}:{self.group}:{ascii(self.name)[1:-1][:80]}'
+    def kind(self): return ascii(self.name)[1:-1][:80]
+
+    @property
+    def id(self): return f'{self.command}:{self.group}:{self.kind}'
 
     def row(self, verdict, why, code=0, said=''):
-        return dict(command=self.command, group=self.group, name=self.id.split(':', 2)[2], verdict=verdict,
+        return dict(command=self.command, group=self.group, name=self.kind, verdict=verdict,
                     why=why, code=code, said=said)
 
     def build(self, root): return arguments(root, self.line, self.own | (self.before(root) or {}))
@@ -141,7 +144,7 @@ def child(root, args, user):
     from celae.cli import main
     sys.argv = ['celae', *map(str, args)]
     main()
-    if args[:2] == ['prepare', root/'user'/'music']:      # what another command would find
+    if args[:2] == ['prepare', str(root/'user'/'music')]:      # what another command would find
         clips = celae.data.load_clips(args[1], args[3])
         clips.table[['path', 'track', 'start', 'n_samples']].to_json(root/'clips.json', orient='records')
 
