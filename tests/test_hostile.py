@@ -143,7 +143,9 @@ def child(root, args, user):
     if user: os.setgid(user), os.setuid(user)
     from celae.cli import main
     sys.argv = ['celae', *map(str, args)]
-    main()
+    try: main()
+    except SystemExit as e:
+        if e.code: raise
     if args[:2] == ['prepare', str(root/'user'/'music')]:      # what another command would find
         clips = celae.data.load_clips(args[1], args[3])
         clips.table[['path', 'track', 'start', 'n_samples']].to_json(root/'clips.json', orient='records')
