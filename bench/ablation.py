@@ -1,82 +1,67 @@
 """What each part of the autoencoder is for: size `musical` without it, on albums that nothing was trained on.
 
-    python bench/ablation.py data/albums          (five minutes on one thread)
+    python bench/ablation.py            (five minutes on one thread)
 
-Nothing is trained anew: a part is left out of the decoding, or what it codes is given as it was found. The clips are those of bench/rate_distortion.py.
+Nothing is trained anew: a part is left out of the decoding, or what it codes is given as it was found.
+The clips are those of bench/rate_distortion.py.
 """
-import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import write
-from rate_distortion import in_memory, movement, split_by_album, with_interval
+import typer
+from autoencoder import of_each_label, split_by_album
+from common import ALBUMS, CACHE, TEST, write
+from rate_distortion import movement, with_interval
 
-from celae.autoencoder import MusicAutoencoder, SpectrumCoder, is_tonal, level_one, load_model
+from celae.autoencoder import MusicAutoencoder, level_one, load_model, spectrum
 from celae.data import clip_table, load_clips
 from celae.files import progress
 from celae.evaluation import evaluate
 from celae.metrics import PERCEPTUAL
+from celae.models import Place
+from celae.references import mdct_frames
+from celae.sinusoids import HOP, istft
 
-
-TONAL = torch.tensor([is_tonal(channel) for channel in range(64)])[:, None]
-
-
-class ChangedRest(SpectrumCoder):
-    "The coder of the spectrum with a change to what it adds."
-    def __init__(self, model):
-        super().__init__(model.encoder, model.residual)
-        self.change = model.change_residual
-    def add(self, z, tones, detail, size): return self.change(tones, *super().add(z, tones, detail, size))
-
-
-class Changed(MusicAutoencoder):
-    "The autoencoder with a change to what its parts make."
-    def change_z(self, z): return z
-    def change_roll(self, amplitude, offset): return amplitude, offset
-    def change_residual(self, tones, spec, noise): return spec, noise
-    rest = property(ChangedRest)
-    def decode_roll(self, z): return self.change_roll(*super().decode_roll(z))
-    def encode(self, wav, level=None):
-        latent = super().encode(wav, level)
-        return latent.with_z(self.change_z(latent.z))
-
-
-class NoSpectrum(Changed):
-    "Without the channels of the spectrum."
-    def change_z(self, z): return z * TONAL
-
-
-class NoSinusoids(Changed):
-    "Without the channels of the sinusoids."
-    def change_z(self, z): return z * ~TONAL
-
-
-class NoOffsets(Changed):
-    "Tones at the middle of their semitones."
-    def change_roll(self, amplitude, offset): return amplitude, 0 * offset
-
-
-class NoResidual(Changed):
-    "Sinusoids alone."
-    def change_residual(self, tones, spec, noise): return tones, 0 * noise
-
-
-class NoNoise(Changed):
-    "Without the stochastic part."
-    def change_residual(self, tones, spec, noise): return spec, 0 * noise
-
-
-class Uncoded(Changed):
+class Uncoded(MusicAutoencoder):
     "Sinusoids as they were found: what their coding costs."
     def encode(self, wav, level=None):
         self.found = self.rolls.find(level_one(wav))
         return super().encode(wav, level)
-    def change_roll(self, amplitude, offset): return self.found
+    def decode_roll(self, z): return self.found
 
+class NoOffsets(MusicAutoencoder):
+    "Tones at the middle of their semitones."
+    def decode_roll(self, z):
+        amplitude, offset = super().decode_roll(z)
+        return amplitude, 0 * offset
 
-VARIANTS = {'all parts': Changed, 'sinusoids not coded': Uncoded, 'no noise': NoNoise, 'no offsets': NoOffsets, 'no residual': NoResidual,
-            'no channels of the spectrum': NoSpectrum, 'no channels of the sinusoids': NoSinusoids}
+class NoNoise(MusicAutoencoder):
+    "Without the stochastic part."
+    def decode(self, latent, n_samples): return self.sound(spectrum(self, latent, n_samples)[0], latent,
+                                                           n_samples)
+    def sound(self, spec, latent, n_samples): return istft(spec,
+                                                           n_samples) * latent.level.exp()[:, None, None]
 
+class NoResidual(NoNoise):
+    "Sinusoids alone."
+    def decode(self, latent, n_samples):
+        tones = self.rolls.draw(self.decode_roll(latent.z), mdct_frames(n_samples, HOP), Place())
+        return self.sound(tones, latent, n_samples)
+
+class NoSpectrum(MusicAutoencoder):
+    "Without the channels of the spectrum."
+    def keeps(self): return torch.tensor([i in self.tonal_channels for i in range(self.size.channels)])
+    def decode(self, latent, n_samples):
+        return super().decode(replace(latent, z=latent.z * self.keeps()[:, None]), n_samples)
+
+class NoSinusoids(NoSpectrum):
+    "Without the channels of the sinusoids."
+    def keeps(self): return ~super().keeps()
+
+VARIANTS = {'all parts': MusicAutoencoder, 'sinusoids not coded': Uncoded, 'no noise': NoNoise,
+            'no offsets': NoOffsets, 'no residual': NoResidual, 'no channels of the spectrum': NoSpectrum,
+            'no channels of the sinusoids': NoSinusoids}
 
 def variant(model, kind):
     "The same weights with a part less."
@@ -84,23 +69,15 @@ def variant(model, kind):
     other.__class__ = kind
     return other
 
-
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
-    parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--test', nargs='+', default=['arcade', 'orchestral'], help='albums that nothing learns from')
-    parser.add_argument('--most', type=int, default=2000, help='clips of the albums that test clips are drawn from')
-    parser.add_argument('--clips', type=int, default=16, help='test clips of each album')
-    args = parser.parse_args()
+def main(folder: Path = ALBUMS, cache: Path = CACHE, most: int = 2000, n: int = 16):
     torch.set_num_threads(1)
-    clips = in_memory(split_by_album(load_clips(clip_table(args.folder, args.most, seed=0), args.cache), args.test, 48, 0).split('test'))
-    test, model, rows = clips[clips.table.groupby('label').sample(args.clips, random_state=0).index], load_model(), []
+    clips = split_by_album(load_clips(clip_table(folder, most, seed=0), cache), TEST, 48, 0).split('test')
+    test, model, rows = of_each_label(clips, n, 0), load_model(), []
     for name, kind in progress(VARIANTS.items(), 'leaving out'):
         codec = variant(model, kind)
         scores = evaluate(codec, test, bs=8, title='', metrics=list(PERCEPTUAL))
-        row = dict(part=name, **movement(codec, test))
-        for metric in PERCEPTUAL: row |= with_interval(scores, metric)
-        rows.append(row)
-        print({key: round(value, 3) for key, value in row.items() if key in (*PERCEPTUAL, 'movement')} | dict(part=name), flush=True)
-    write('ablation', test=args.test, n_clips=len(test), n_tracks=test.tracks.nunique(), table=rows)
+        rows.append(dict(part=name, **movement(codec, test)))
+        for metric in PERCEPTUAL: rows[-1] |= with_interval(scores, metric)
+    write('ablation', test=TEST, n_clips=len(test), n_tracks=test.tracks.nunique(), table=rows)
+
+if __name__ == '__main__': typer.run(main)

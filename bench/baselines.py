@@ -1,4 +1,4 @@
-"Codecs for studies alone: two that the sparse MDCT improves on, the two that bound every score, and the model of 2024, trained."
+"Codecs for studies alone: simpler sparse ones, the two that bound every score, and the model of 2024."
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
@@ -8,7 +8,6 @@ from celae.data import CLIP_SAMPLES
 from celae.models import Codec, Latent, SparseSpectrum
 from celae.references import imdct, mdct, mdct_frames
 from celae.training import fit_codec, new_model
-
 
 class StrongestBins(Codec):
     "The clip's own strongest MDCT bins, chosen once a clip or once in a while."
@@ -22,22 +21,23 @@ class StrongestBins(Codec):
         self.hop, self.period, n_frames = hop, period, mdct_frames(CLIP_SAMPLES, hop)
         n_choices = -(-n_frames // (period or n_frames))
         self.n_bins = (values_per_clip - n_choices * hop // 32) // n_frames
-        if not 1 <= self.n_bins <= hop: raise ValueError(f'values_per_clip is {values_per_clip}, which leaves {self.n_bins} bins of {hop}')
+        if not 1 <= self.n_bins <= hop: raise ValueError(f'that leaves {self.n_bins} of {hop} bins')
         self.values_per_clip = self.n_bins * n_frames + n_choices * hop // 32
 
     def encode(self, wav, level=None):
-        coefs = mdct(wav, self.hop).mT                                                            # (b, n, k)
+        coefs = mdct(wav, self.hop).mT   # (b, n, k)
         n, period = coefs.shape[1], self.period or coefs.shape[1]
         blocks = rearrange(F.pad(coefs, (0, 0, 0, -n % period)), 'b (m s) k -> b m s k', s=period)
-        bins = blocks.square().sum(2).topk(self.n_bins, 2).indices.sort(2).values                 # (b, m, d), low to high
+        bins = blocks.square().sum(2).topk(self.n_bins,
+                                           2).indices.sort(2).values   # (b, m, d), low to high
         kept = blocks.gather(3, repeat(bins, 'b m d -> b m s d', s=period))
         frames = torch.arange(blocks.shape[1] * period).unflatten(0, (-1, period))[..., None]     # (m, s, 1)
-        values, index = kept.flatten(1), (frames * self.hop + bins[:, :, None]).flatten(1)        # past the last frame only zeros
-        detail = SparseSpectrum(values.sign() * values.abs().sqrt(), index.clamp(max=n * self.hop - 1), self.hop, n)
+        values, index = kept.flatten(1), (frames * self.hop + bins[:, :, None]).flatten(1)
+        detail = SparseSpectrum(values.sign() * values.abs().sqrt(), index.clamp(max=n * self.hop - 1),
+                                self.hop, n)
         return Latent(wav[..., :0], detail=detail)
 
     def decode(self, latent, n_samples): return imdct(latent.detail.to_dense(), n_samples)
-
 
 class LargestCoefficients(Codec):
     "The largest MDCT coefficients of the clip and their places."
@@ -50,14 +50,14 @@ class LargestCoefficients(Codec):
 
     def encode(self, wav, level=None):
         coefs = mdct(wav, self.hop)
-        flat = coefs.mT.flatten(1)                                                                # frame by frame
+        flat = coefs.mT.flatten(1)   # frame by frame
         n_kept = min(flat.shape[1], max(1, round(self.values_per_clip / 2 * wav.shape[-1] / CLIP_SAMPLES)))
         index = flat.abs().topk(n_kept, 1).indices.sort(1).values
         values = flat.gather(1, index)
-        return Latent(wav[..., :0], detail=SparseSpectrum(values.sign() * values.abs().sqrt(), index, self.hop, coefs.shape[2]))
+        return Latent(wav[..., :0], detail=SparseSpectrum(values.sign() * values.abs().sqrt(), index,
+                                                          self.hop, coefs.shape[2]))
 
     def decode(self, latent, n_samples): return imdct(latent.detail.to_dense(), n_samples)
-
 
 class Identity(Codec):
     "All samples: what the metrics say of the original."
@@ -65,12 +65,10 @@ class Identity(Codec):
     def encode(self, wav, level=None): return Latent(wav)
     def decode(self, latent, n_samples): return latent.z
 
-
 class OtherClip(Identity):
     "A different clip of the batch: what the metrics say of what has nothing to do with the original."
     family = 'different clip'
     def decode(self, latent, n_samples): return latent.z.roll(1, 0)
-
 
 def silu_2024(clips, size, steps, folder):
     "The autoencoder of 2024 at a size, trained in `folder` if it is not there."

@@ -11,23 +11,28 @@ import torch
 from celae.files import atomic_write
 
 RESULTS = Path(__file__).parent/'results'
-
+ALBUMS, CACHE = Path('data/albums'), Path('data/cache')   # made by fetch_albums.py; decoded clips
+SILU_SIZES = (11_025, 27_563, 55_125)                           # of the models of 2024
+TEST = ('arcade', 'orchestral')                                # albums that nothing learns from
 
 def machine():
     "Processor, threads and versions: a figure without them means little."
-    cpu = next((line.split(':')[1].strip() for line in open('/proc/cpuinfo') if line.startswith('model name')), platform.processor())
-    return dict(cpu=cpu, threads=torch.get_num_threads(), cuda=torch.cuda.is_available(), python=platform.python_version(),
-                **{name: version(name) for name in ('torch', 'lightning', 'numpy', 'scikit-learn', 'librosa')})
-
+    cpu = next((line.split(':')[1].strip() for line in open('/proc/cpuinfo')
+                if line.startswith('model name')), platform.processor())
+    return dict(cpu=cpu, threads=torch.get_num_threads(), cuda=torch.cuda.is_available(),
+                python=platform.python_version(),
+                **{name: version(name) for name in ('torch', 'numpy', 'scipy', 'scikit-learn')})
 
 def write(name, **results):
     "Write `bench/results/<name>.json`, with the command and the machine beside the results."
     out = RESULTS/f'{name}.json'
     RESULTS.mkdir(exist_ok=True)
     command = f'python bench/{Path(sys.argv[0]).name} ' + ' '.join(sys.argv[1:])
-    out.write_text(json.dumps(dict(command=command.strip(), machine=machine(), **results), indent=1, default=float) + '\n')
+    out.write_text(json.dumps(dict(command=command.strip(), machine=machine(), **results), indent=1,
+                              default=float) + '\n')
     print(out)
 
+def recorded(name): return json.loads((RESULTS/f'{name}.json').read_text())
 
 def made_once(path, make):
     "What `make` returns, kept in a file of this benchmark."

@@ -1,13 +1,11 @@
 """Generated clips beside real ones: the priors that ship, and what they have to beat, 1 000 clips a row.
 
-    python bench/generation.py data/albums --out runs/generation       (two hours on one core; goes on where it was interrupted)
-    python bench/generation.py data/albums --speed                     (how fast it is alone, anew, for a machine that was busy then)
+    python bench/generation.py            (two hours on one core; goes on where it was interrupted)
 
-The reference set is the clips that the prior has learned from; notes are transcribed of 500 clips of each row. Each row has as many clips of each label
-as the held-out music: test tracks of the albums, and built-in tracks of a different seed.
+The reference set is the clips that the prior has learned from; notes are transcribed of 500 clips of each
+row. Each row has as many clips of each label as the held-out music: test tracks of the albums, and built-in
+tracks of another seed.
 """
-import argparse
-import json
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -19,8 +17,9 @@ from statistics import median
 import numpy as np
 import pandas as pd
 import torch
+import typer
 from baselines import silu_2024
-from common import RESULTS, write
+from common import ALBUMS, CACHE, write
 from judges import embed
 from prior import built_in, known_clips
 
@@ -34,9 +33,9 @@ from celae.latent_analysis import encode_clips
 from celae.models import Latent, model_hash
 from celae.set_metrics import ReferenceSet, evaluate_sets, note_vectors, sound_vectors
 
-CHUNK, LONG, NOTES = 125, 5, 500   # clips described at a time; pieces of 5 s cut from one longer clip; clips of each row whose notes are transcribed
+CHUNK, LONG = 125, 5   # clips described at a time; pieces of 5 s cut from one longer clip
+NOTES = 500            # clips of each row whose notes are transcribed
 KINDS = dict(sound=sound_vectors, notes=note_vectors, judge=embed)
-
 
 def music_of(name, folder, cache, n):
     "All clips of a collection, those that the prior has learned from, and `n` that nothing has."
@@ -51,30 +50,27 @@ def music_of(name, folder, cache, n):
     if len(whole) < n: raise ValueError(f'{name}: {len(whole)} clips were held out, not {n}')
     return clips, known, whole[whole.table.sample(n, random_state=0).index]
 
-
 def gaussian(z, n, seed, n_dims=256):
-    "Draw latents from a Gaussian fitted to whole clips, in as many principal components as there are clips or 256."
+    "Draw latents from a Gaussian fitted to whole clips, in at most 256 principal components."
     flat = z.flatten(1).double()
     mean = flat.mean(0)
     _, s, v = torch.linalg.svd(flat - mean, full_matrices=False)
     k = min(n_dims, len(z) - 1)
-    drawn = torch.randn(n, k, generator=torch.Generator().manual_seed(seed)).double() * s[:k] / (len(z) - 1)**.5
+    drawn = torch.randn(n, k, generator=torch.Generator().manual_seed(seed)).double()
+    drawn = drawn * s[:k] / (len(z) - 1)**.5
     return (mean + drawn @ v[:k]).float().unflatten(1, z.shape[1:])
-
 
 def rows_of(latent, rows):
     "Some clips of a latent."
     return Latent(latent.z[rows], None if latent.level is None else latent.level[rows])
-
 
 def stack(latents):
     "Latents of several clips as one."
     levels = [each.level for each in latents]
     return Latent(torch.cat([each.z for each in latents]), None if levels[0] is None else torch.cat(levels))
 
-
 def by_label(latent, labels, wanted, draw):
-    "Latents of as many clips of each label as are wanted, in that order; `draw` takes the known ones of a label, a number and a seed."
+    "Latents of the labels that are wanted, in their order; `draw`: of (latents of a label, n, seed)."
     wanted, order, made = np.asarray(wanted), [], []
     for i, label in enumerate(sorted(set(wanted))):
         rows, mine = torch.tensor(np.asarray(labels) == label), np.flatnonzero(wanted == label)
@@ -82,25 +78,22 @@ def by_label(latent, labels, wanted, draw):
         made.append(draw(rows_of(latent, rows), len(mine), i))
     return rows_of(stack(made), torch.tensor(np.argsort(np.concatenate(order))))
 
-
 def averages(latent, n, seed):
     "Averages of three known clips each."
     rng = torch.Generator().manual_seed(seed)
     threes = [torch.randperm(len(latent.z), generator=rng)[:3] for _ in range(n)]
     return stack([average([rows_of(latent, rows)]) for rows in threes])
 
-
 def sample(prior, wanted, n_frames):
     "A clip of each label wanted, by seeds 0, 1, .. for each batch of 50."
-    return stack([prior.sample(list(wanted[i:i + 50]), n_frames=n_frames, seed=i) for i in progress(range(0, len(wanted), 50), 'generating')])
-
+    return stack([prior.sample(list(wanted[i:i + 50]), n_frames=n_frames, seed=i)
+                  for i in progress(range(0, len(wanted), 50), 'generating')])
 
 def begin(silu):
     "What each process keeps."
     global MODELS
     torch.set_num_threads(1)
     MODELS = dict(musical=load_model('musical'), silu=load_model(silu))
-
 
 @torch.no_grad()
 def describe(path, kind, wav):
@@ -112,7 +105,6 @@ def describe(path, kind, wav):
     with atomic_write(path) as part: KINDS[kind](wav).to_parquet(part)
     return path
 
-
 def speed(prior, model):
     "Seconds of music a second, of 20 s, median and range of five."
     rates = []
@@ -122,77 +114,74 @@ def speed(prior, model):
         rates.append(20 / (time.time() - start))
     return dict(median=median(rates[1:]), low=min(rates[1:]), high=max(rates[1:]))
 
-
-def measure_speed_anew():
-    "Replace nothing but the speed in the results."
-    file = RESULTS/'generation.json'
-    found = json.loads(file.read_text())
-    for name, each in found['music'].items(): each['x_real_time'] = speed(load_prior(f'prior-{name}'), load_model('musical'))
-    file.write_text(json.dumps(found, indent=1) + '\n')
-
-
-def collect(name, args):
-    "The tables of one kind of music."
-    out = args.out/name
-    out.mkdir(parents=True, exist_ok=True)
-    clips, known, others = music_of(name, args.folder, args.cache, args.n)
-    model, prior, silu = load_model('musical'), load_prior(f'prior-{name}'), silu_2024(clips, 11_025, 300, out/'silu')
+def rows_to_make(model, prior, silu, clips, known, others):
+    "Row -> what makes its clips, or their latents, when they are wanted."
     wanted, some = others.labels.to_numpy(), known[known.table.groupby('label').head(100).index]
-    latent, flat = cache(lambda: encode_clips(model, known)), cache(lambda: encode_clips(silu, some))    # only where a row is made
-    rates = speed(prior, model)
-    print(name, len(known), 'known clips; x real time', rates, flush=True)
-    n = model.n_frames(CLIP_SAMPLES)
+    latent, flat = cache(lambda: encode_clips(model, known)), cache(lambda: encode_clips(silu, some))
+    n = model.latent_shape(CLIP_SAMPLES)[1]
     def long():                                                      # the first piece of each is left out
         made = sample(prior, wanted[::LONG], (LONG + 1) * n)
         return stack([Latent(made.z[..., i * n:(i + 1) * n], made.level) for i in range(1, LONG + 1)])
-    rows = {'known': lambda: known, 'real, held out': lambda: others, 'the same, decoded': lambda: encode_clips(model, others),
+    def of_clips(of, n, seed): return Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).level)
+    def drawn(draw): return lambda: by_label(latent(), known.labels, wanted, draw)
+    return {'known': lambda: known, 'real, held out': lambda: others,
+            'the same, decoded': lambda: encode_clips(model, others),
             'generated': lambda: sample(prior, wanted, n), 'generated, cut from half a minute': long,
-            'random latents': lambda: by_label(latent(), known.labels, wanted, lambda of, n, seed: random_latent(of, n, seed=seed)),
-            'Gaussian of whole clips': lambda: by_label(latent(), known.labels, wanted, lambda of, n, seed: Latent(gaussian(of.z, n, seed), random_latent(of, n, seed=seed).level)),
-            'averages of 3 clips': lambda: by_label(latent(), known.labels, wanted, averages),
-            '2024 model, random': lambda: by_label(flat(), some.labels, wanted, lambda of, n, seed: random_latent(of, n, seed=seed))}
+            'random latents': drawn(at_random), 'Gaussian of whole clips': drawn(of_clips),
+            'averages of 3 clips': drawn(averages),
+            '2024 model, random': lambda: by_label(flat(), some.labels, wanted, at_random)}
+
+def at_random(of, n, seed): return random_latent(of, n, seed=seed)
+
+def describe_rows(rows, out, n, n_known, tag):
+    "Vectors of each kind of each row, made where they are missing: (row, kind) -> clips chosen, files."
     jobs, tables = [], {}
-    with ProcessPoolExecutor(args.workers, get_context('spawn'), initializer=begin, initargs=(out/'silu',)) as pool:
-        for row, make in rows.items():
-            what, n_all = None, len(known) if row == 'known' else args.n
-            for kind in KINDS:
-                n_clips = n_all if kind != 'notes' else args.n if row == 'known' else min(NOTES, n_all)
-                chosen = np.random.default_rng(0).permutation(n_all)[:n_clips]
-                tag = f'-{model_hash(prior)}' if 'generated' in row else ''
-                paths = [out/f'{row}{tag}-{kind}-{i}.parquet' for i in range(0, n_clips, CHUNK)]
-                tables[row, kind] = chosen, paths
-                for path, mine in zip(paths, np.split(chosen, range(CHUNK, n_clips, CHUNK))):
-                    if path.exists(): continue
-                    if what is None: what = make()
-                    clips = what[mine].tensor() if isinstance(what, Clips) else ('silu' if '2024' in row else 'musical', rows_of(what, mine))
-                    jobs.append(pool.submit(describe, path, kind, clips))
-        for job in progress(jobs, f'describing {name}', len(jobs)): job.result()
-    result = dict(n_known=len(known), n_clips=args.n, n_notes=min(NOTES, args.n), n_tracks=others.tracks.nunique(), x_real_time=rates)
+    with ProcessPoolExecutor(cpu_count(), get_context('spawn'), initializer=begin,
+                             initargs=(out/'silu',)) as pool:
+        for (row, make), kind in ((item, kind) for item in rows.items() for kind in KINDS):
+            n_all = n_known if row == 'known' else n
+            n_clips = n_all if kind != 'notes' else n if row == 'known' else min(NOTES, n_all)
+            chosen = np.random.default_rng(0).permutation(n_all)[:n_clips]
+            paths = [out/f'{row}{tag * ("generated" in row)}-{kind}-{i}.parquet'
+                     for i in range(0, n_clips, CHUNK)]
+            tables[row, kind] = chosen, paths
+            for path, mine in zip(paths, np.split(chosen, range(CHUNK, n_clips, CHUNK))):
+                if path.exists(): continue
+                what, name = make(), 'silu' if '2024' in row else 'musical'
+                wav = what[mine].tensor() if isinstance(what, Clips) else (name, rows_of(what, mine))
+                jobs.append(pool.submit(describe, path, kind, wav))
+        for job in progress(jobs, 'describing', len(jobs)): job.result()
+    return tables
+
+def collect(name, folder, cache_folder, out, n):
+    "The tables of one kind of music."
+    out.mkdir(parents=True, exist_ok=True)
+    clips, known, others = music_of(name, folder, cache_folder, n)
+    model, prior = load_model('musical'), load_prior(f'prior-{name}')
+    silu = silu_2024(clips, 11_025, 300, out/'silu')
+    rows = {row: cache(make) for row, make in rows_to_make(model, prior, silu, clips, known, others).items()}
+    tables = describe_rows(rows, out, n, len(known), f'-{model_hash(prior)}')
+    wanted, half = others.labels.to_numpy(), 'generated, cut from half a minute'
+    result = dict(n_known=len(known), n_clips=n, n_notes=min(NOTES, n), n_tracks=others.tracks.nunique(),
+                  x_real_time=speed(prior, model))
+    from_half = np.arange(len(wanted)) % len(wanted[::LONG])
+    tracks = ('real, held out', 'the same, decoded', 'copies of known clips')
+    groups = {half: from_half} | dict.fromkeys(tracks, others.tracks.to_numpy())
+    labels = {half: wanted[::LONG][from_half]}
     for kind in KINDS:
-        vectors = {row: pd.concat([pd.read_parquet(path) for path in tables[row, kind][1]], ignore_index=True) for row in rows}
-        drawn = tables['generated', kind][0]                            # the same for each row but the known one
+        vectors = {row: pd.concat(map(pd.read_parquet, tables[row, kind][1]), ignore_index=True)
+                   for row in rows}
+        drawn = tables['generated', kind][0]                         # the same for each row but the known one
         real = ReferenceSet(vectors.pop('known'), known.labels.to_numpy()[tables['known', kind][0]])
         nearest = real.distances(vectors['real, held out']).argmin(1)
         vectors['copies of known clips'] = real.vectors.iloc[nearest].reset_index(drop=True)
-        from_half = np.arange(len(wanted)) % len(wanted[::LONG])
-        groups = {'generated, cut from half a minute': from_half} | dict.fromkeys(('real, held out', 'the same, decoded', 'copies of known clips'), others.tracks.to_numpy())
-        labels = {'generated, cut from half a minute': wanted[::LONG][from_half]}
-        result[kind] = evaluate_sets({row: (x, labels.get(row, wanted)[drawn], groups.get(row, np.arange(len(wanted)))[drawn]) for row, x in vectors.items()}, real).to_dict('records')
-        print(pd.DataFrame(result[kind]).filter(regex='^(?!.*_(low|high))').round(3).to_string(), flush=True)
+        sets = {row: (x, labels.get(row, wanted)[drawn], groups.get(row, np.arange(len(wanted)))[drawn])
+                for row, x in vectors.items()}
+        result[kind] = evaluate_sets(sets, real).to_dict('records')
     return result
 
+def main(folder: Path = ALBUMS, out: Path = Path('runs/generation'), cache: Path = CACHE, n: int = 1000):
+    write('generation', rate=SR, music={name: collect(name, folder, cache, out/name, n)
+                                        for name in ('builtin', 'albums')})
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
-    parser.add_argument('--out', type=Path, default=Path('runs/generation'))
-    parser.add_argument('--cache', type=Path, default=Path('data/cache'))
-    parser.add_argument('--n', type=int, default=1000, help='clips of each row')
-    parser.add_argument('--workers', type=int, default=cpu_count(), help='processes')
-    parser.add_argument('--speed', action='store_true', help='only measure how fast music is made')
-    parser.add_argument('--only', choices=('builtin', 'albums'))
-    args = parser.parse_args()
-    if args.speed: measure_speed_anew()
-    else:
-        results = {name: collect(name, args) for name in ((args.only,) if args.only else ('builtin', 'albums'))}
-        if not args.only: write('generation', rate=SR, music=results)
+if __name__ == '__main__': typer.run(main)

@@ -2,9 +2,10 @@
 
     python tools/check_site.py _docs
 
-Links and anchors that lead nowhere, Markdown that stands raw, pictures without alternative text, players without a
-label, two players of one row (or of Listen) with the same sound, words that lead to a command of the same name, and
-code that would not run if it were copied from its page, for want of names that neither a cell nor an import defines. Ends with an error when something is found.
+Links and anchors that lead nowhere, Markdown that stands raw, pictures without alternative text, players
+without a label, two players of one row (or of Listen) with the same sound, words that lead to a command of
+the same name, and code that would not run if it were copied from its page, for want of names that neither a
+cell nor an import defines. Ends with an error when something is found.
 """
 import ast
 import builtins
@@ -18,7 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 RAW = re.compile(r'\]\([^)\s]+\)|\*\*\w[^*]*\*\*|(?<!\w)```|^#{1,4} \w|^:::')
 CODE = {'code', 'pre', 'script', 'style', 'annotation', 'head'}     # Markdown means nothing there
 COMMANDS = ('train', 'valid', 'test', 'play', 'info', 'clear', 'main')   # also words of other things
-
 
 class Page(HTMLParser):
     "Links, ids, pictures, players, prose and code of a page."
@@ -48,41 +48,41 @@ class Page(HTMLParser):
         if self.source is not None: self.source += data
         if not self.open: self.prose.append(data)
 
-
 def dead_links(name, pages, site):
     for link in pages[name].links:
         parts = urlsplit(link)
         if parts.scheme or parts.netloc: continue
         target = ((site/name).parent/unquote(parts.path)).resolve() if parts.path else (site/name).resolve()
         if target.is_dir(): target /= 'index.html'
-        page = pages.get(target.relative_to(site.resolve()).as_posix()) if target.is_relative_to(site.resolve()) else None
+        inside = target.is_relative_to(site.resolve())
+        page = pages.get(target.relative_to(site.resolve()).as_posix()) if inside else None
         if not target.exists(): yield f'a link leads nowhere: {link}'
-        elif page and parts.fragment and unquote(parts.fragment) not in page.ids: yield f'an anchor is dead: {link}'
-
+        elif page and parts.fragment and unquote(parts.fragment) not in page.ids:
+            yield f'an anchor is dead: {link}'
 
 def unlabelled(page):
     for attrs in page.pictures:
         words = attrs.get('alt') or attrs.get('aria-label')
-        if not words and attrs.get('aria-hidden') != 'true': yield f'a picture has no alternative text: {str(attrs)[:80]}'
+        if not words and attrs.get('aria-hidden') != 'true':
+            yield f'a picture has no alternative text: {str(attrs)[:80]}'
     for row in page.rows:
         for label, source in row:
             if source and not label: yield 'a player has no label'
-
 
 def twins(name, page):
     "Players that should differ and do not."
     rows = [sum(page.rows, [])] if name == 'listen.html' else page.rows
     for row in rows:
         sounds = [source for _, source in row if source]
-        if len(set(sounds)) < len(sounds): yield f'players sound the same: {[label for label, source in row if sounds.count(source) > 1]}'
-
+        twice = [label for label, source in row if sounds.count(source) > 1]
+        if twice: yield f'players sound the same: {twice}'
 
 def starred(module):
     "Names that `from module import *` gives, of celae and of fastcore.test."
-    if module == 'fastcore.test': return {'expect_fail', 'test_eq', 'test_close', 'test_fail', 'test_is', 'test_ne'}
+    if module == 'fastcore.test': return {'expect_fail', 'test_eq', 'test_close', 'test_fail', 'test_is',
+                                          'test_ne'}
     source = (ROOT/'celae'/f'{module.removeprefix("celae.")}.py').read_text('utf-8')
     return set(ast.literal_eval(re.search(r'__all__ = (\[.*?\])', source, re.S)[1]))
-
 
 def undefined(page):
     "Global names of the code on a page that nothing on the page defines."
@@ -92,7 +92,9 @@ def undefined(page):
         except SyntaxError: continue                     # a signature or a part of a program
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
-                for each in node.names: bound |= starred(node.module) if each.name == '*' else {(each.asname or each.name).split('.')[0]}
+                for each in node.names:
+                    name = (each.asname or each.name).split('.')[0]
+                    bound |= starred(node.module) if name == '*' else {name}
             elif isinstance(node, ast.FunctionDef | ast.ClassDef): bound.add(node.name)
             elif isinstance(node, ast.arg): bound.add(node.arg)
             elif isinstance(node, ast.ExceptHandler) and node.name: bound.add(node.name)
@@ -102,20 +104,21 @@ def undefined(page):
     missing = sorted(used.keys() - bound)
     if missing: yield f'names that copied code lacks: {", ".join(missing)}'
 
-
 def check(site):
     "Page -> what is wrong with it."
     site = Path(site)
-    pages = {path.relative_to(site).as_posix(): Page(path.read_text('utf-8')) for path in sorted(site.rglob('*.html'))}
+    pages = {path.relative_to(site).as_posix(): Page(path.read_text('utf-8'))
+             for path in sorted(site.rglob('*.html'))}
     found = {}
     for name, page in pages.items():
         raw = [f'raw Markdown: {text.strip()[:80]}' for text in page.prose if RAW.search(text.strip())]
         words = [] if name in ('cli.html', 'index.html') else [
-            f'a word leads to a command: {link}' for link in page.links for word in COMMANDS if link.endswith(f'cli.html#{word}')]
+            f'a word leads to a command: {link}' for link in page.links for word in COMMANDS
+            if link.endswith(f'cli.html#{word}')]
         found[name] = [*dead_links(name, pages, site), *raw, *words, *unlabelled(page), *twins(name, page),
-                       *(() if name.startswith('studies/') else undefined(page))]      # studies hide their code
+                       *(() if name.startswith('studies/')
+                         else undefined(page))]      # studies hide their code
     return found
-
 
 if __name__ == '__main__':
     found = check(sys.argv[1])

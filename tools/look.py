@@ -2,21 +2,24 @@
 
     python tools/look.py _docs PICTURES [--chromium PATH]
 
-Writes a picture of each whole page to PICTURES, and ends with an error when a page scrolls sideways, hides part of an
-output, misses a picture, a sound or a file, leaves a formula undrawn, or complains in the console.
+Writes a picture of each whole page to PICTURES, and ends with an error when a page scrolls sideways, hides
+part of an output, misses a picture, a sound or a file, leaves a formula undrawn, or complains in the
+console.
 """
-import argparse
 import shutil
 import sys
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import typer
 from playwright.sync_api import sync_playwright
 
 WIDTHS = (1280, 390)
-FLAGS = '--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update'.split()
+FLAGS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking',
+         '--disable-component-update']
 
 # Runs in the page and returns a list of findings. Sound is loaded first, since players may wait for a click.
 INSPECT = r'''async () => {
@@ -25,7 +28,8 @@ INSPECT = r'''async () => {
   const name = node => node.tagName.toLowerCase() + ' "' + node.textContent.trim().slice(0, 40) + '"';
 
   if (width > innerWidth) {
-    const wide = [...document.querySelectorAll('body *')].filter(node => node.getBoundingClientRect().right > innerWidth + 1);
+    const out = node => node.getBoundingClientRect().right > innerWidth + 1;
+    const wide = [...document.querySelectorAll('body *')].filter(out);
     found.push(`the page is ${width} wide; see ${wide.slice(0, 3).map(name).join(', ')}`);
   }
   for (const node of main.querySelectorAll('*')) {
@@ -34,7 +38,8 @@ INSPECT = r'''async () => {
     if (clips && node.scrollWidth > node.clientWidth + 1) found.push('clipped: ' + name(node));
   }
   for (const image of document.images)
-    if (image.hasAttribute('src') && (!image.complete || !image.naturalWidth)) found.push('broken picture: ' + image.src.slice(0, 80));
+    if (image.hasAttribute('src') && (!image.complete || !image.naturalWidth))
+      found.push('broken picture: ' + image.src.slice(0, 80));
 
   const ready = audio => new Promise(done => {
     if (audio.readyState >= 1) return done(true);
@@ -64,17 +69,34 @@ INSPECT = r'''async () => {
   return found;
 }'''
 
+def check(what, ok, found=''):
+    if not ok: raise SystemExit(f'{what}: not so ({str(found)[:1000]})')
+
+@contextmanager
+def opened(browser, path, width=1280, scheme='light', touch=False):
+    "A page from disk, without network; what is said in the console, asked of others, or cut off is an error."
+    size = dict(width=width, height=844)
+    context = browser.new_context(viewport=size, color_scheme=scheme, offline=True, has_touch=touch)
+    page, wrong = context.new_page(), []
+    def said(message): wrong.extend([message.text] * (message.type in ('error', 'warning')))
+    def asked(request):
+        if not request.url.startswith(('file:', 'data:', 'blob:')): wrong.append(request.url)
+    page.on('console', said), page.on('request', asked), page.on('pageerror',
+                                                            lambda error: wrong.append(str(error)))
+    page.goto(path.resolve().as_uri())
+    wrong += page.evaluate(INSPECT)
+    yield page
+    check(f'{path.name} at {width}, {scheme}', not (wrong := wrong + page.evaluate(INSPECT)), wrong)
+    context.close()
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args): pass
-
 
 def serve(site):
     "Serve the folder `site` on this machine alone; return its address."
     server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=site))
     Thread(target=server.serve_forever, daemon=True).start()
     return f'http://127.0.0.1:{server.server_port}'
-
 
 def look(page, url, picture):
     "Open `url`, keep a picture of it, and return what is wrong."
@@ -83,7 +105,8 @@ def look(page, url, picture):
         'console': lambda message: message.type == 'error' and found.append(f'console: {message.text}'),
         'pageerror': lambda error: found.append(f'script: {error}'),
         'requestfailed': lambda request: found.append(f'not loaded: {request.url[:100]}'),
-        'response': lambda response: response.status >= 400 and found.append(f'{response.status}: {response.url[:100]}'),
+        'response': lambda response: response.status >= 400
+        and found.append(f'{response.status}: {response.url[:100]}'),
     }
     for event, listener in watch.items(): page.on(event, listener)
     page.goto(url, wait_until='load')
@@ -93,28 +116,20 @@ def look(page, url, picture):
     for event, listener in watch.items(): page.remove_listener(event, listener)
     return found
 
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('site', type=Path, help='folder of the built site')
-    parser.add_argument('pictures', type=Path, help='folder for the pictures')
-    parser.add_argument('--chromium', default=shutil.which('chromium'), help="playwright's own when none is installed")
-    args = parser.parse_args()
-
-    args.pictures.mkdir(parents=True, exist_ok=True)
-    address, wrong = serve(args.site), 0
+def main(site: Path, pictures: Path, chromium: str = shutil.which('chromium')):
+    pictures.mkdir(parents=True, exist_ok=True)
+    address, wrong = serve(site), 0
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=args.chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         for width in WIDTHS:
             page = browser.new_page(viewport={'width': width, 'height': 900})
-            for path in sorted(args.site.rglob('*.html')):
-                name = path.relative_to(args.site).as_posix()
-                picture = args.pictures/f"{name.removesuffix('.html').replace('/', '-')}-{width}.png"
+            for path in sorted(site.rglob('*.html')):
+                name = path.relative_to(site).as_posix()
+                picture = pictures/f"{name.removesuffix('.html').replace('/', '-')}-{width}.png"
                 found = look(page, f'{address}/{name}', picture)
                 wrong += len(found)
                 print(f'{name} at {width}:', 'good' if not found else '\n  ' + '\n  '.join(found), flush=True)
         browser.close()
     sys.exit(f'{wrong} things are wrong' if wrong else None)
 
-
-if __name__ == '__main__': main()
+if __name__ == '__main__': typer.run(main)

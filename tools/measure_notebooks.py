@@ -1,99 +1,179 @@
-"""Measure the pages: how long cells and lines are, which public names are shown at work, what is stored.
+"""Measure the house: lines, cells, functions, which public names are shown at work, who imports whom.
 
-    python tools/measure_notebooks.py            every page below nbs/, and the sum
-    python tools/measure_notebooks.py --worst 5  also the longest cells, lines, classes and functions
+    python tools/measure_notebooks.py              the figures
+    python tools/measure_notebooks.py --worst 5    also what is furthest from them, and each page
+    python tools/measure_notebooks.py --check      fail on long lines and on imports that lead back up
 
-A cell is exported, a test (its last statement is an assertion) or a demonstration. Prints a table; never fails.
+Reads every cell of every page (exported, test, hidden, text), the modules, bench, tests and tools.
 """
-import argparse
 import ast
+import configparser
 import json
 import re
+import sys
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
+
+import typer
 
 ROOT = Path(__file__).resolve().parent.parent
+COLUMNS, EXPORTED = 110, {'export', 'exporti', 'exports'}
 
+def lines_of(*folders):
+    "Path -> lines of the Python files and scripts of some folders."
+    paths = [path for folder in folders for path in sorted((ROOT/folder).rglob('*')) if path.is_file()]
+    texts = {path: path.read_text('utf-8').splitlines() for path in paths if '__pycache__' not in path.parts
+             and (path.suffix == '.py' or path.parent.name in ('.ci', 'bin'))}
+    return {path: lines for path, lines in texts.items() if path.name != '_modidx.py'}
 
 def cells_of(path):
-    "Source, kind and outputs of each code cell of a notebook."
-    for cell in json.loads(path.read_text())['cells']:
-        if cell['cell_type'] != 'code': continue
+    "Kind (export, hidden, test, demo, markdown) and source of each cell, directives taken out."
+    for cell in json.loads(path.read_text('utf-8'))['cells']:
         source = ''.join(cell['source'])
-        marks = {m.strip().split(':')[0] for m in re.findall(r'(?m)^#\s*\|(.+)$', source)}
+        marks = {mark.split(':')[0].strip() for mark in re.findall(r'(?m)^#\s*\|(.+)$', source)}
         code = re.sub(r'(?m)^#\s*\|.*\n?', '', source).strip('\n')
-        yield code, marks, cell.get('outputs', [])
-
-
-def kind_of(code, marks):
-    "export, hidden, test or demo."
-    if marks & {'export', 'exporti', 'exports'}: return 'export'
-    if 'hide' in marks: return 'hidden'
-    if re.search(r'(?m)^\s*(assert|test_\w+\(|torch\.testing|np\.testing|with expect_fail)', code): return 'test'
-    return 'demo'
-
+        kind = 'markdown' if cell['cell_type'] != 'code' else 'export' if marks & EXPORTED else (
+            'hidden' if 'hide' in marks else 'test' if re.search(r'(?m)^\s*(assert|test_\w+\()|assert_close',
+                                                            code) else 'demo')
+        yield kind, code
 
 def parse(code):
     try: return ast.parse(re.sub(r'(?m)^[%!].*$', 'pass', code))
     except SyntaxError: return ast.Module([], [])
 
+def defined(code):
+    "Public names that a cell defines."
+    for node in parse(code).body:
+        names = [node.name] if hasattr(node, 'name') else [
+            target.id for target in getattr(node, 'targets', []) if isinstance(target, ast.Name)]
+        yield from (name for name in names if not name.startswith('_'))
 
-def measure(path):
+def used(code):
+    nodes = list(ast.walk(parse(code)))
+    return {node.id for node in nodes if isinstance(node, ast.Name)} | {
+        node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+def page(path):
     "What one page measures."
-    row = dict(page=path.stem, export=[], test=[], demo=[], hidden=[], wide=[], stderr=0, eval_false=0, definitions=[], lines=0)
-    public, used = set(), set()
-    for code, marks, outputs in cells_of(path):
-        kind, lines, tree = kind_of(code, marks), code.splitlines(), parse(code)
-        row[kind].append((len(lines), lines[0] if lines else ''))
-        row['stderr'] += sum(out.get('name') == 'stderr' for out in outputs)
-        row['eval_false'] += 'eval' in marks
-        if kind == 'export':
-            row['wide'] += [line for line in lines if len(line) > 110]
-            row['lines'] += len(lines)
-            for node in tree.body:
-                names = [node.name] if hasattr(node, 'name') else [t.id for t in getattr(node, 'targets', []) if isinstance(t, ast.Name)]
-                public |= {name for name in names if not name.startswith('_')}
-            row['definitions'] += [(node.end_lineno - node.lineno + 1, type(node).__name__, node.name) for node in ast.walk(tree)
-                                   if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-        elif kind != 'hidden': used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return row | dict(public=public, unused=public - used)
+    cells = list(cells_of(path))
+    exported = [code for kind, code in cells if kind == 'export']
+    public = {name for code in exported for name in defined(code)}
+    shown = set().union(*(used(code) for kind, code in cells if kind in ('demo', 'test')))
+    if 'cli' in path.stem: shown |= {word.replace('-', '_') for word in re.findall(r"'([\w-]+)", str(cells))}
+    wide = [line for kind, code in cells for line in code.splitlines() if len(line) > COLUMNS
+            and not (kind == 'markdown' and line.startswith('|')) and '://' not in line]
+    definitions = [(node.end_lineno - node.lineno + 1, type(node).__name__, node.name) for code in exported
+                   for node in ast.walk(parse(code)) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    sizes = [len(code.splitlines()) for code in exported]
+    return dict(name=path.relative_to(ROOT/'nbs').as_posix(), exported=sizes, public=public,
+                unused=public - shown, wide=wide, definitions=definitions, cells=cells)
 
+def first_cell(row, pattern):
+    "Cells before the first that is shown and fits."
+    return next((i for i, (kind, code) in enumerate(row['cells']) if kind in ('demo', 'test')
+                 and re.search(pattern, code)), None)
 
-def quantile(values, share): return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else 0
+def order():
+    "Modules in the order of their pages; corpora after the core, which they import, the command last."
+    found = {}
+    for path in sorted((ROOT/'nbs').rglob('*.ipynb'),
+                       key=lambda path: path.as_posix().replace('/00_', '/00z_')):
+        name = re.search(r'(?m)^#\s*\|\s*default_exp\s+(\S+)', ''.join(code for code in sources(path)))
+        if name: found[name[1]] = len(found)
+    return found
 
+def sources(path): return (''.join(cell['source']) + '\n'
+                           for cell in json.loads(path.read_text('utf-8'))['cells'])
 
-def table_row(name, rows):
-    "One line of the table."
-    sizes = [n for row in rows for n, _ in row['export']]
-    tests = [n for row in rows for n, _ in row['test']]
-    public, unused = [sum(len(row[key]) for row in rows) for key in ('public', 'unused')]
-    definitions = [d for row in rows for d in row['definitions']]
-    return dict(page=name, exported=f'{median(sizes) if sizes else 0:.0f}/{quantile(sizes, .9)}/{max(sizes, default=0)}',
-                test=f'{median(tests) if tests else 0:.0f}/{quantile(tests, .9)}/{max(tests, default=0)}',
-                over_110=sum(len(row['wide']) for row in rows), used=f'{1 - unused / public:.0%}' if public else '',
-                classes_over_60=sum(n > 60 and kind == 'ClassDef' for n, kind, _ in definitions),
-                functions_over_30=sum(n > 30 and kind == 'FunctionDef' for n, kind, _ in definitions),
-                stderr=sum(row['stderr'] for row in rows), eval_false=sum(row['eval_false'] for row in rows), lines=sum(row['lines'] for row in rows))
+def arrows():
+    "Imports between modules: module -> modules."
+    found = {}
+    for path in lines_of('celae'):
+        here = path.relative_to(ROOT/'celae').with_suffix('').parts
+        tree = ast.parse(path.read_text('utf-8'))
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom): continue
+            base = here[:len(here) - node.level] if node.level else ()
+            name = '.'.join((*base, *(node.module or '').split('.'))).strip('.').removeprefix('celae.')
+            if node.level or (node.module
+                              or '').startswith('celae'): found.setdefault('.'.join(here), set()).add(name)
+    return found
 
+def back_up():
+    "Imports of a page that comes later, and of corpora by the core (the command may)."
+    place, wrong = order(), []
+    for module, others in arrows().items():
+        for other in others & set(place):
+            core = not module.startswith('corpora') and other.startswith('corpora')
+            if module in place and (core and module != 'cli' or not module.startswith('corpora') and not core
+                                    and place[other] > place[module]): wrong.append(f'{module} -> {other}')
+    return wrong
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--worst', type=int, default=0, help='how many of the longest to name')
-    args = parser.parse_args()
-    pages = sorted(path for path in (ROOT/'nbs').rglob('*.ipynb') if not any(part.startswith(('.', '_')) for part in path.relative_to(ROOT).parts))
-    rows = [measure(path) for path in pages]
-    table = [table_row(row['page'], [row]) for row in rows] + [table_row('all', rows)]
-    widths = {key: max(len(key), *(len(str(row[key])) for row in table)) for key in table[0]}
-    for row in [{key: key for key in table[0]}, *table]: print('  '.join(str(row[key]).ljust(width) for key, width in widths.items()))
-    modules = [path for path in (ROOT/'celae').glob('*.py') if path.name != '_modidx.py']
-    print(f'{sum(len(path.read_text().splitlines()) for path in modules):,} lines in {len(modules)} modules, without the index')
-    if args.worst:
-        for name, found in dict(cell=[(n, row['page'], first) for row in rows for n, first in row['export']],
-                                definition=[(n, row['page'], label) for row in rows for n, _, label in row['definitions']],
-                                line=[(len(line), row['page'], line.strip()[:60]) for row in rows for line in row['wide']]).items():
-            for size, page, what in sorted(found, reverse=True)[:args.worst]: print(f'{name:10} {size:4} {page:20} {what}')
-        for row in rows:
-            if row['unused']: print('not shown at work:', row['page'], ', '.join(sorted(row['unused'])))
+def circles():
+    "Modules that import each other, by way of others too."
+    graph = arrows()
+    def reach(start):
+        seen, todo = set(), [start]
+        while todo:
+            for other in graph.get(todo.pop(), ()):
+                if other not in seen: seen.add(other), todo.append(other)
+        return seen
+    return sorted(module for module in graph if module in reach(module))
 
+def refusing(path):
+    "Lines of statements that refuse: `if` with `raise` in it, `raise`, `assert`."
+    rows = set()
+    for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+        ends = isinstance(node, ast.If) and not node.orelse and any(isinstance(each, ast.Raise)
+                                                            for each in ast.walk(node))
+        if ends or isinstance(node,
+                              ast.Raise | ast.Assert): rows |= set(range(node.lineno, node.end_lineno + 1))
+    return len(rows)
 
-if __name__ == '__main__': main()
+def main(worst: int = 0, check: bool = False):
+    paths = [path for path in sorted((ROOT/'nbs').rglob('*.ipynb'))
+             if not any(part.startswith(('.', '_')) for part in path.relative_to(ROOT).parts)]
+    pages, files = [page(path) for path in paths], lines_of('celae', 'bench', 'tests', 'tools', '.ci')
+    wide = [f'{row["name"]}: {line.strip()[:70]}' for row in pages for line in row['wide']]
+    wide += [f'{path.relative_to(ROOT)}:{i}' for path, lines in files.items()
+             for i, line in enumerate(lines, 1)
+             if len(line) > COLUMNS and path.parts[-2:-1] != ('celae',) and 'corpora' not in path.parts]
+    if check:
+        print(*wide, *back_up(), sep='\n')
+        sys.exit(f'{len(wide)} lines over {COLUMNS} columns, {len(back_up())} imports back up' if wide
+                 or back_up() else 0)
+    count = {name: sum(map(len, lines_of(*folders).values())) for name, folders in dict(
+        celae=['celae'], bench=['bench'], tools=['tools'], tests=['tests']).items()}
+    cells = [n for row in pages for n in row['exported']]
+    public, unused = [sum(len(row[key]) for row in pages) for key in ('public', 'unused')]
+    sizes = [each for row in pages for each in row['definitions']]
+    config = configparser.ConfigParser(delimiters='=')
+    config.read(ROOT/'settings.ini')
+    data = next(row for row in pages if row['name'].startswith('00_data'))
+    clip, split = [first_cell(data, pattern) for pattern in (r'load_clips\(|Clips\(|clip_table\(',
+                                                            r'split_clips\(')]
+    for what, value in {
+            'lines of the package, index apart': count['celae'],
+            'of which refuse': sum(refusing(path) for path in lines_of('celae')),
+            'lines of bench and tools': f'{count["bench"]} + {count["tools"]}',
+            'lines of tests': count['tests'],
+            'exported cell: median, 90 %, longest': [median(cells), quantiles(cells, n=10)[-1], max(cells)],
+            'classes over 60 lines': sum(n > 60 and kind == 'ClassDef' for n, kind, _ in sizes),
+            'functions over 30 lines': sum(n > 30 and kind == 'FunctionDef' for n, kind, _ in sizes),
+            f'lines over {COLUMNS} columns, all files': len(wide),
+            'public names used in a visible cell': f'{1 - unused / public:.1%} of {public}',
+            'hard dependencies': len([line for line in config['DEFAULT']['requirements'].split('\n')
+                                      if line.strip() and line.strip()[0] != '#']),
+            'imports back up; circles': f'{len(back_up())}; {len(circles())}',
+            'cells of 00_data before the first clip, the first split': f'{clip}, {split}'}.items():
+        print(f'{what:58} {value}')
+    if not worst: return
+    print(*back_up(), *circles(), *wide[:worst], sep='\n')
+    for row in pages:
+        if not row['exported']: continue
+        print(f'{row["name"]:28} {median(row["exported"]):4.0f} {max(row["exported"]):4}  not shown:',
+              *sorted(row['unused']))
+    longest = sorted((n, row['name'], name) for row in pages for n, _, name in row['definitions'])
+    for n, name, what in longest[-worst:]: print(f'{n:4} {name:28} {what}')
+
+if __name__ == '__main__': typer.run(main)

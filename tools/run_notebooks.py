@@ -26,11 +26,9 @@ from nbdev.clean import nbdev_clean
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET = 'application/vnd.jupyter.widget-view+json'
 
-
 def directives(source):
     "The words after `#|` in a cell, such as `export`, `slow` or `eval: false`."
     return {' '.join(words.split()) for words in re.findall(r'(?m)^\s*#\s*\|(.+)$', source)}
-
 
 class Runner(NotebookClient):
     "A client that leaves alone the cells nobody should run here."
@@ -41,12 +39,10 @@ class Runner(NotebookClient):
         if left_alone or 'nbdev_export(' in cell.source: return cell
         return await super().async_execute_cell(cell, cell_index, **kwargs)
 
-
 def scrub(text):
     "Take from `text` what differs from one run, or one machine, to the next."
     text = re.sub(r'\S*/ipykernel_\d+/\d+\.py', '<cell>', text)
     return text.replace(f'{sys.prefix}/', '').replace(f'{ROOT}/', '')
-
 
 def steady_names(html):
     "Name the tables that pandas has styled by what they hold; it names them at random."
@@ -55,13 +51,11 @@ def steady_names(html):
         html = html.replace(name, f'T_{digest[:5]}')
     return html
 
-
 def fewer_colours(png):
     "A picture in base64 with 64 colours at most, which is half as large and looks the same."
     picture = PIL.Image.open(io.BytesIO(base64.b64decode(png))).convert('RGB')
     picture.quantize(64, dither=PIL.Image.Dither.NONE).save(small := io.BytesIO(), 'png', optimize=True)
     return min(png, base64.b64encode(small.getvalue()).decode(), key=len)
-
 
 def tidy(output):
     "Scrub one output, and say whether it is worth keeping."
@@ -70,8 +64,7 @@ def tidy(output):
     for kind in ('text/plain', 'text/html', 'text/markdown'):
         if kind in data: data[kind] = steady_names(scrub(data[kind]))
     if 'image/png' in data: data['image/png'] = fewer_colours(data['image/png'])
-    return WIDGET not in data and data.get('text/plain') != ''   # a finished progress bar leaves an empty line
-
+    return WIDGET not in data and data.get('text/plain') != ''   # as a finished progress bar leaves
 
 def run(path, skip, timeout):
     "Run the notebook at `path` in its own folder and write it back."
@@ -86,9 +79,9 @@ def run(path, skip, timeout):
     nbformat.write(nb, path)
     nbdev_clean.__wrapped__(fname=str(path))
 
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('notebooks', nargs='*', type=Path, help='all below nbs/ when none is named')
     parser.add_argument('--skip', nargs='*', default=['cuda'], metavar='FLAG',
                         help='leave cells with these flags as they are (cuda)')
@@ -104,8 +97,8 @@ def main():
             failed.append(path.name)
             print(f'{path.name}: FAILED', re.sub(r'\x1b\[[0-9;]*m', '', str(error)), sep='\n', flush=True)
         else:
-            print(f'{path.name}: {time.time() - start:.0f} s, {path.stat().st_size / 1000:.0f} KB', flush=True)
+            print(f'{path.name}: {time.time() - start:.0f} s, {path.stat().st_size / 1000:.0f} KB',
+                  flush=True)
     if failed: sys.exit('failed: ' + ', '.join(failed))
-
 
 if __name__ == '__main__': main()

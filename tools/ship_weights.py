@@ -1,17 +1,15 @@
-"""Put trained weights into the package, in half precision, each with a card.
+"""Put trained weights into the package, in half precision, each with a card (`python bench/all.py weights`).
 
-    python bench/rate_distortion.py data/albums --out runs/joint
-    python bench/rate_distortion.py data/albums --out runs/decoder --start runs/joint/autoencoder --same-latents
-    python tools/ship_weights.py autoencoder runs/decoder/autoencoder
-    python bench/prior.py data/albums --out runs/prior-albums                (and once more, see there)
+    python tools/ship_weights.py autoencoder runs/decoder
     python tools/ship_weights.py prior-albums runs/prior-albums-keys         (prior-builtin likewise)
 
-`autoencoder` is the model with all its sizes, `prior-albums` and `prior-builtin` are generative models over its latents at size `musical`. The priors
-come after it: rounding to half precision changes the hash, which a prior remembers.
+`autoencoder` is the model with all its sizes, the priors are generative models over its latents at size
+`musical`. They come after it: rounding to half precision changes the hash, which a prior remembers.
 """
-import argparse
 import json
 from pathlib import Path
+
+import typer
 
 from celae.autoencoder import SIZES, load_model
 from celae.generation import load_prior
@@ -19,8 +17,9 @@ from celae.models import model_hash, save_model
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT/'celae'/'weights'
-ALBUMS = dict(ambient='Singularity', arcade='SuperTux', cartoon='Hedgewars', folk='Widelands', industrial='Warzone 2100', orchestral='The Battle for Wesnoth',
-              space='Naev', storybook='Planet Blupi')
+ALBUMS = dict(ambient='Singularity', arcade='SuperTux', cartoon='Hedgewars', folk='Widelands',
+              industrial='Warzone 2100', orchestral='The Battle for Wesnoth', space='Naev',
+              storybook='Planet Blupi')
 CARD = """# {name}
 
 {what}
@@ -29,11 +28,11 @@ CARD = """# {name}
 - Training: {training}, seed 0.
 - {scores}
 - Limits: 22 050 Hz, one channel at a time.{limits}
-- Licence: the weights are Apache-2.0 like the code. What you make with them is yours, as far as the music that you put in allows it.
+- Licence: the weights are Apache-2.0 like the code. What you make with them is yours, as far as the music
+  that you put in allows it.
 """
 GAMES = 'the soundtracks of free games, which their authors license freely (GPL, CC BY-SA and the like): '
 UNLIKE = ' It has learned from game music; voices and noises that are unlike it come out worse.'
-
 
 def ship(model, name, limits=UNLIKE, **facts):
     "Save `model` in half precision, with its card."
@@ -42,39 +41,39 @@ def ship(model, name, limits=UNLIKE, **facts):
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(f'{name}: {size / 1e6:.1f} MB')
 
-
 def games_but(labels):
     "The games of all albums but some."
     return ', '.join(game for label, game in ALBUMS.items() if label not in labels)
 
-
 def ship_autoencoder(folder, name):
     "The autoencoder, with the scores of the study if there are any."
     found = json.loads((ROOT/'bench'/'results'/'rate_distortion.json').read_text())
-    rows = [row for row in found['table'] if row['codec'] in SIZES]
-    scores = '; '.join(f'`{row["codec"]}`, {row["values_per_clip"]} values: chroma {row["chroma"]:.3f}, onset {row["onset"]:.3f}, '
-                       f'Zimtohrli {row["zimtohrli"]:.2f}, MR-STFT {row["stft"]:.2f}' for row in rows)
-    ship(load_model(folder), name, what='Sinusoids and a learned residual in one latent, from 8 to 64 channels every 93 ms, with or without sparse MDCT coefficients: all sizes with the same weights.',
-         music=f'{GAMES}{games_but(found["test"])}; and 320 tracks of built-in music; 4 905 clips of 5 s in all',
-         training='12 500 batches of 32 clips for the sinusoids, 3 200 batches of 8 crops of 3 s for all, and '
-                  '6 000 more for the decoder, half of them with the energy distance (`bench/rate_distortion.py --start --same-latents`)',
-         scores=f'On {found["n_clips"]} clips of {" and ".join(ALBUMS[label] for label in found["test"])}, which it has not learned from: {scores}.')
-
+    form = ('`{codec}`, {values_per_clip} values: chroma {chroma:.3f}, onset {onset:.3f}, '
+            'Zimtohrli {zimtohrli:.2f}, MR-STFT {stft:.2f}')
+    scores = '; '.join(form.format(**row) for row in found['table'] if row['codec'] in SIZES)
+    games = ' and '.join(ALBUMS[label] for label in found['test'])
+    ship(load_model(folder), name,
+         music=f'{GAMES}{games_but(found["test"])}; and built-in music; 4 905 clips of 5 s in all',
+         what='Sinusoids and a learned residual in one latent, from 8 to 64 channels every 93 ms, with or '
+              'without sparse MDCT coefficients: all sizes with the same weights.',
+         training='12 500 batches of 32 clips for the sinusoids, 3 200 batches of 8 crops of 3 s for all, '
+                  'and 6 000 more for the decoder, half with the energy distance (`bench/autoencoder.py`)',
+         scores=f'On {found["n_clips"]} clips of {games}, which it has not learned from: {scores}.')
 
 def ship_prior(folder, name):
     "A generative model."
     prior, facts = load_prior(folder), json.loads((folder/'prior.json').read_text())
-    learned = dict(music=GAMES + ', '.join(ALBUMS[label] for label in prior.labels)) if name == 'prior-albums' else dict(music=f'{facts["tracks"]:,} tracks that celae.corpora.builtin has rendered', limits='')
-    learned['music'] += f'; {facts["windows"]["train"]:,} windows of 15 s'
-    prior.config |= dict(codec_hash=model_hash(load_model()))       # of the same latents, if its decoder was trained further
-    ship(prior, name, **learned, what=f'A generative model over the latents of size `musical`, by label: {", ".join(prior.labels)}.',
-         training=f'{facts["steps"]:,} batches of 12 windows by `bench/prior.py`, the last of them with {facts["n_transposed"]} copies of each window in other keys, {facts["minutes"]:.0f} minutes on one busy core',
-         scores=f'Flow-matching loss on validation tracks: {facts["valid_loss"]:.3f}; more in the study of generation.')
+    music = GAMES + ', '.join(ALBUMS.get(label, label) for label in prior.labels)
+    if name == 'prior-builtin': music = f'{facts["tracks"]:,} tracks that celae.corpora.builtin has rendered'
+    prior.config |= dict(codec_hash=model_hash(load_model()))   # of the same latents
+    ship(prior, name, music=f'{music}; {facts["windows"]["train"]:,} windows of 15 s',
+         limits='' if name == 'prior-builtin' else UNLIKE,
+         what=f'A generative model over the latents of size `musical`, by label: {", ".join(prior.labels)}.',
+         training=f'{facts["steps"]:,} batches of 12 windows by `bench/prior.py`, the last of them with '
+                  f'{facts["n_transposed"]} copies of each window in other keys',
+         scores=f'Flow-matching loss on validation tracks: {facts["valid_loss"]:.3f}; more in its study.')
 
+def main(name: str, folder: Path): (ship_prior if name.startswith('prior')
+                                    else ship_autoencoder)(folder, name)
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('name', choices=('autoencoder', 'prior-builtin', 'prior-albums'))
-    parser.add_argument('folder', type=Path)
-    args = parser.parse_args()
-    (ship_prior if args.name.startswith('prior') else ship_autoencoder)(args.folder, args.name)
+if __name__ == '__main__': typer.run(main)

@@ -1,14 +1,12 @@
-"""Use the playground as a person would, in a page of Voila and in JupyterLab, while it plays: every slider, presets, A/B, a new clip, files, saving.
-No request may leave the machine, the console stays silent, and nothing is wider than the page, at 1280 and 390 pixels.
-In Voila it is also attacked, as other pages in the same browser and other users of the machine might: without the token, by another host's name, from another origin.
-Then the page is loaded again and closed, and its kernels have to end.
+"""Use the playground as a person would, in a page of Voila and in JupyterLab, while it plays.
 
     python tools/try_play.py [--picture NAME] [--chromium PATH] [--python PATH]
 
-Prints what it measured as JSON; ends with an error where something is not as it should be. Needs playwright, Chromium, voila and jupyterlab.
-Servers listen on this machine only.
+Every slider, presets, A/B, a new clip, files, saving, at 1280 and 390 pixels. No request may leave the
+machine, and the console stays silent. In Voila it is also attacked, as other pages in the same browser and
+other users of the machine might: without the token, by another host's name, from another origin; then its
+kernels have to end with the page.
 """
-import argparse
 import json
 import os
 import re
@@ -24,30 +22,33 @@ from tempfile import TemporaryDirectory
 from urllib.request import ProxyHandler, build_opener
 
 import numpy as np
+import typer
+from look import check
 from playwright.sync_api import sync_playwright
 
 import celae
 
 NOTEBOOK = Path(celae.__file__).parent/'play.ipynb'
-FLAGS = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--autoplay-policy=no-user-gesture-required']
+FLAGS = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu',
+         '--autoplay-policy=no-user-gesture-required']
 PLAY = "document.querySelector('.celae-play').celae"
 STATE = """() => ['original', 'decoded', 'edited'].map(name => {
     const {pcm, picture} = %s.model.get(name)
-    return [pcm, picture].map(d => new Uint8Array(d.buffer, d.byteOffset, d.byteLength).reduce((a, b) => (31 * a + b) %% 1000003, 7)).join()})""" % PLAY
+    const bytes = d => new Uint8Array(d.buffer, d.byteOffset, d.byteLength)
+    return [pcm, picture].map(d => bytes(d).reduce((a, b) => (31 * a + b) %% 1000003, 7)).join()})""" % PLAY
 # Levels of what is heard, 20 ms apart, from here on
 METER = """() => {
-    const play = %s, {context, out} = play.player, meter = new AnalyserNode(context, {fftSize: 1024}), wave = new Float32Array(1024)
+    const play = %s, {context, out} = play.player
+    const meter = new AnalyserNode(context, {fftSize: 1024}), wave = new Float32Array(1024)
     out.connect(meter)
     play.levels = []
-    play.meter = setInterval(() => { meter.getFloatTimeDomainData(wave); play.levels.push(Math.max(...wave.map(Math.abs))) }, 20)}""" % PLAY
+    const heard = () => { meter.getFloatTimeDomainData(wave); return Math.max(...wave.map(Math.abs)) }
+    play.meter = setInterval(() => play.levels.push(heard()), 20)}""" % PLAY
+SERVE = 'from celae.playground import serve; serve({!r}, {}, False, idle=20)'
 WIDER = """() => [...document.querySelectorAll('.celae-play, .celae-play *')].filter(e => {
     const box = e.getBoundingClientRect()
-    return box.width && (box.right > innerWidth + 1 || box.left < -1) || (e.matches('button') && e.scrollWidth > e.clientWidth + 1)}).map(e => e.outerHTML.slice(0, 90))"""
-
-
-def check(what, ok, found=''):
-    if not ok: raise SystemExit(f'{what}: not so ({str(found)[:1000]})')
-
+    return box.width && (box.right > innerWidth + 1 || box.left < -1)
+        || (e.matches('button') && e.scrollWidth > e.clientWidth + 1)}).map(e => e.outerHTML.slice(0, 90))"""
 
 def wait_for(what, ask, secs=60.):
     "Ask again and again until the answer is true, and say how long it took."
@@ -58,7 +59,6 @@ def wait_for(what, ask, secs=60.):
         if found and not isinstance(found, Exception): return time.time() - start
         time.sleep(.03)
     raise SystemExit(f'{what}: not within {secs:.0f} s ({str(found)[:300]})')
-
 
 def use(page, folder, bad, good, large):
     "Everything that one can do with the panel, checked."
@@ -91,7 +91,8 @@ def use(page, folder, bad, good, large):
         before = state()
         page.evaluate(f'{PLAY}.took = []')
         press(slider, 'ArrowLeft' if name == 'gain' else 'ArrowRight', 3)
-        moves[name] = wait_for(f'{name}: another sound and another picture', lambda before=before: idle() and state()[2] != before[2])
+        moves[name] = wait_for(f'{name}: another sound and another picture', lambda before=before: idle()
+                               and state()[2] != before[2])
         took += ask('took')
         check(f'{name}: original and decoded stay', state()[:2] == before[:2])
         check(f'{name}: it plays on', ask('player.playing'))
@@ -100,7 +101,8 @@ def use(page, folder, bad, good, large):
         wait_for(f'{name}: back again', lambda start=start: idle() and state() == start)
     check('twelve sliders', len(moves) == 12, moves)
     levels = ask('levels')
-    check('no silence through all moves', sum(level < 1e-4 for level in levels) / len(levels) < quiet + .03, (quiet, sorted(levels)[:9]))
+    check('no silence through all moves', sum(level < 1e-4 for level in levels) / len(levels) < quiet + .03,
+          (quiet, sorted(levels)[:9]))
     for name in ask("model.get('presets')"):
         button(name).click()
         wait_for(f'preset {name}', lambda: idle() and state()[2] != plain[2])
@@ -118,7 +120,8 @@ def use(page, folder, bad, good, large):
     wait_for('it plays again', lambda: ask('player.playing'))
     with page.expect_download() as download: button('download').click()
     kept = Path(download.value.path()).read_bytes()
-    check('the download is what is heard', kept[:4] == b'RIFF' and len(kept) == 44 + ask("model.get('edited').pcm.byteLength"), len(kept))
+    check('the download is what is heard', kept[:4] == b'RIFF' and len(kept) == 44
+          + ask("model.get('edited').pcm.byteLength"), len(kept))
     button('reset').click()
     wait_for('reset', lambda: idle() and state() == plain)
     # pressed while busy: a new clip, moves, a choice and saving, all at once
@@ -131,15 +134,19 @@ def use(page, folder, bad, good, large):
     wait_for('all is done', idle)
     check('the new clip is chosen', chosen().startswith('new: ') and chosen().endswith('seed 5'), chosen())
     last = ask('state')
-    check('no move is lost', (last['gain'], last['transpose'], last['mask'], last['seed']) == (1.725, 3, 4, 6), last)
+    check('no move is lost', (last['gain'], last['transpose'], last['mask'], last['seed'])
+          == (1.725, 3, 4, 6), last)
     saved = json.loads((folder/'001'/'settings.json').read_text())
-    check('what is saved is of its moment', (saved['settings']['gain'], saved['settings']['mask'], saved['clip']) == (1.725, 0, chosen()), saved)
+    check('what is saved is of its moment', (saved['settings']['gain'], saved['settings']['mask'],
+                                             saved['clip']) == (1.725, 0, chosen()), saved)
     before = state()
     choose('clip', 'house')
-    wait_for('another clip: all three change', lambda: idle() and all(a != b for a, b in zip(state(), before, strict=True)))
+    wait_for('another clip: all three change', lambda: idle() and all(a != b
+                                                            for a, b in zip(state(), before, strict=True)))
     check('it plays on', ask('player.playing'))
     upload(bad)
-    wait_for('a message about a bad file', lambda: Path(bad).name in page.locator('.celae-play .message.bad').inner_text())
+    wait_for('a message about a bad file',
+             lambda: Path(bad).name in page.locator('.celae-play .message.bad').inner_text())
     upload(good)
     wait_for('a good file is chosen', lambda: chosen() == Path(good).name)
     sent = time.time()
@@ -148,26 +155,28 @@ def use(page, folder, bad, good, large):
     sent = time.time() - sent
     button('make a new clip').click()
     wait_for('a new clip', lambda: chosen().startswith('new: ') and chosen().endswith('seed 6'))
-    check('tooltips', all(page.locator('.celae-play .control').evaluate_all("all => all.map(e => e.dataset.help)")))
-    if page.locator('.jp-NotebookPanel').count(): check('keys are not those of the notebook', page.locator('.jp-CodeCell').count() == 1)
+    helps = page.locator('.celae-play .control').evaluate_all('all => all.map(e => e.dataset.help)')
+    check('tooltips', all(helps))
+    if page.locator('.jp-NotebookPanel').count(): check('keys are not those of the notebook',
+                                                        page.locator('.jp-CodeCell').count() == 1)
     took = sorted(took)
-    return dict(large_upload_s=round(sent, 1), moves=len(took), median_move_ms=round(took[len(took) // 2]), slowest_move_ms=round(took[-1]))
-
+    return dict(large_upload_s=round(sent, 1), moves=len(took), median_move_ms=round(took[len(took) // 2]),
+                slowest_move_ms=round(took[-1]))
 
 def free_port():
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         return s.getsockname()[1]
 
-
-def kernel_of(page): return page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
-
+def kernel_of(page):
+    config = "document.getElementById('jupyter-config-data').textContent"
+    return page.evaluate(f'JSON.parse({config}).kernelId')
 
 def processes(server):
     "Kernels that a server has now."
-    found = subprocess.run(['pgrep', '-P', str(server.pid), '-f', 'ipykernel'], capture_output=True, text=True)
+    found = subprocess.run(['pgrep', '-P', str(server.pid), '-f', 'ipykernel'], capture_output=True,
+                           text=True)
     return len(found.stdout.split())
-
 
 def attack(port, token, kernel):
     "What strangers get from the address of the panel, and who is let in."
@@ -177,27 +186,33 @@ def attack(port, token, kernel):
         answer = connection.getresponse()
         return answer.status, answer.getheader('Location', '').partition('?')[0]
     key, api, login = dict(Authorization=f'token {token}'), f'/api/kernels/{kernel}', (302, '/login')
-    socket_key = dict(Upgrade='websocket', Connection='Upgrade', **{'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA=='})
+    socket_key = dict(Upgrade='websocket', Connection='Upgrade', **{'Sec-WebSocket-Version': '13',
+                                                            'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA=='})
     def channels(**headers): return ask(f'{api}/channels', **socket_key, **headers)[0]
     expected = {
-        'the page without the token': (ask('/'), login), 'a wrong token': (ask('/?token=' + '0' * 48), login), 'a kernel without the token': (ask(api), (403, '')),
+        'the page without the token': (ask('/'), login), 'a wrong token': (ask('/?token=' + '0' * 48), login),
+        'a kernel without the token': (ask(api), (403, '')),
         'another host, with the token': (ask(f'/?token={token}', Host=f'evil.example:{port}'), (403, '')),
-        'a kernel with the token': (ask(api, **key)[0], 200), 'a kernel by another host': (ask(api, Host='evil.example', **key)[0], 403),
+        'a kernel with the token': (ask(api, **key)[0], 200),
+        'a kernel by another host': (ask(api, Host='evil.example', **key)[0], 403),
         'ending a kernel without the token': (ask(f'/voila/api/shutdown/{kernel}', 'POST')[0], 403),
-        'channels without the token': (channels(), 403), 'channels by another host': (channels(Host='evil.example', **key), 403),
-        'channels by another origin': (channels(Origin='http://evil.example'), 403), 'channels with the token': (channels(**key), 101)}
+        'channels without the token': (channels(), 403),
+        'channels by another host': (channels(Host='evil.example', **key), 403),
+        'channels by another origin': (channels(Origin='http://evil.example'), 403),
+        'channels with the token': (channels(**key), 101)}
     for what, (found, right) in expected.items(): check(what, found == right, found)
-
 
 def reload_and_close(page, server, port, token):
     "A page that is loaded again or closed leaves no kernel behind; neither does one that was only fetched."
     check('one kernel', processes(server) == 1, processes(server))
     first = kernel_of(page)
     origin = page.context.cookies()
-    connection = HTTPConnection('127.0.0.1', port, timeout=60)                         # another page in the browser has its cookies, and is of another origin
+    connection = HTTPConnection('127.0.0.1', port,
+                                timeout=60)
     connection.request('GET', f'/api/kernels/{first}/channels', headers={
-        'Cookie': '; '.join(f'{c["name"]}={c["value"]}' for c in origin), 'Origin': 'http://evil.example', 'Upgrade': 'websocket', 'Connection': 'Upgrade',
-        'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA=='})
+        'Cookie': '; '.join(f'{c["name"]}={c["value"]}' for c in origin), 'Origin': 'http://evil.example',
+        'Upgrade': 'websocket', 'Connection': 'Upgrade', 'Sec-WebSocket-Version': '13',
+        'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA=='})
     status = connection.getresponse().status
     check('channels with the cookies, by another origin', status == 403, status)
     page.reload(timeout=180_000)
@@ -210,51 +225,62 @@ def reload_and_close(page, server, port, token):
     fetched.request('GET', f'/?token={token}')
     fetched.getresponse().read()
     check('a kernel of a page that nothing connects to', processes(server) == 1, processes(server))
-    return dict(kernel_ended_after=round(ended, 1), unconnected_ended_after=round(wait_for('it ends', lambda: processes(server) == 0), 1))
-
+    return dict(kernel_ended_after=round(ended, 1),
+                unconnected_ended_after=round(wait_for('it ends', lambda: processes(server) == 0), 1))
 
 def serve(kind, folder, python):
     "Start a server; gives the process, its port, and the address of the panel."
     port = free_port()
-    if kind == 'voila': command, path = [python, '-P', '-c', f'from celae.playground import serve; serve({str(folder/"saved")!r}, {port}, False, idle=20)'], ''
+    if kind == 'voila': command, path = [python, '-P', '-c',
+                                         SERVE.format(str(folder/'saved'), port)], ''
     else:
         shutil.copy(NOTEBOOK, folder)
-        command = [python, '-m', 'jupyterlab', '--no-browser', '--ip=127.0.0.1', f'--port={port}', '--IdentityProvider.token=', '--ServerApp.disable_check_xsrf=True',
-                   f'--ServerApp.root_dir={folder}', '--allow-root', '--LabApp.news_url=None', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
+        command = [python, '-m', 'jupyterlab', '--no-browser', '--ip=127.0.0.1', f'--port={port}',
+                   '--IdentityProvider.token=', '--ServerApp.disable_check_xsrf=True',
+                   f'--ServerApp.root_dir={folder}', '--allow-root', '--LabApp.news_url=None',
+                   '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
         path = '/lab/tree/play.ipynb'
     env = os.environ | dict(CELAE_SAVED=str(folder/'saved'))
     env.pop('JUPYTER_TOKEN', None)
-    server = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=open(folder/'log', 'w'), start_new_session=True)
+    server = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL,
+                              stderr=open(folder/'log', 'w'), start_new_session=True)
     ask = build_opener(ProxyHandler({})).open
-    if kind == 'lab': wait_for('lab answers', lambda: ask(f'http://127.0.0.1:{port}{path}', timeout=60).status == 200, 90)
+    if kind == 'lab': wait_for('lab answers', lambda: ask(f'http://127.0.0.1:{port}{path}', timeout=60).status
+                               == 200, 90)
     else:
-        wait_for('the address with its token', lambda: re.search(r'http://127\.0\.0\.1:\d+/\?token=(\w+)', (folder/'log').read_text()), 400)
+        wait_for('the address with its token', lambda: re.search(r'http://127\.0\.0\.1:\d+/\?token=(\w+)',
+                                                            (folder/'log').read_text()), 400)
         path = '/?token=' + re.search(r'token=(\w+)', (folder/'log').read_text())[1]
     return server, port, f'http://127.0.0.1:{port}{path}'
-
 
 def try_in(kind, browser, good, bad, large, picture, python):
     with TemporaryDirectory() as folder:
         server, port, address = serve(kind, Path(folder), python)
         try:
             page, wrong = browser.new_context(viewport=dict(width=1280, height=900)).new_page(), []
-            page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' and kind == 'voila' else None)    # JupyterLab has its own
+            page.on('console', lambda message: wrong.append(message.text) if message.type == 'error' and kind
+                    == 'voila' else None)    # JupyterLab has its own
             page.on('pageerror', lambda error: wrong.append(str(error)))
-            page.on('request', lambda request: None if request.url.startswith((f'http://127.0.0.1:{port}/', 'data:', 'blob:')) else wrong.append(request.url))
+            page.on('request', lambda request: None
+                    if request.url.startswith((f'http://127.0.0.1:{port}/', 'data:', 'blob:'))
+                    else wrong.append(request.url))
             page.goto(address, timeout=180_000)
             if kind == 'lab':
                 page.locator('.jp-CodeCell').first.wait_for(timeout=120_000)
                 page.get_by_text('| Idle').wait_for(timeout=120_000)
-                if page.locator('.jp-DirListing').is_visible(): page.keyboard.press('Control+b')           # its list of files may take most of the window
-                wait_for('room for the notebook', lambda: page.locator('.jp-NotebookPanel').bounding_box()['width'] > 700)
+                if page.locator('.jp-DirListing').is_visible(): page.keyboard.press('Control+b')
+                wait_for('room for the notebook',
+                         lambda: page.locator('.jp-NotebookPanel').bounding_box()['width'] > 700)
                 page.get_by_role('menuitem', name='Run', exact=True).click()
                 page.get_by_text('Run All Cells', exact=True).click()
-            found = use(page, Path(folder)/'saved', bad, good, large if kind == 'voila' else '')     # JupyterLab has its own limit
+            found = use(page, Path(folder)/'saved', bad, good, large if kind == 'voila'
+                        else '')     # JupyterLab has its own limit
             for width in (1280, 390):
                 page.set_viewport_size(dict(width=width, height=844))
                 time.sleep(.5)
                 if picture: page.screenshot(path=f'{picture}-{kind}-{width}.png', full_page=True)
-                if kind == 'voila': check(f'nothing is wider than {width} pixels', not (wide := page.evaluate(WIDER)), wide)
+                if kind == 'voila': check(f'nothing is wider than {width} pixels',
+                                          not (wide := page.evaluate(WIDER)), wide)
             check(f'{kind}: no errors, no requests to other machines', not wrong, wrong)
             if kind == 'voila':
                 token = address.partition('token=')[2]
@@ -263,19 +289,16 @@ def try_in(kind, browser, good, bad, large, picture, python):
             return found
         finally: os.killpg(server.pid, signal.SIGTERM)
 
-
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--picture', help='beginning of the names of screenshots')
-    parser.add_argument('--chromium', default=shutil.which('chromium') or shutil.which('chromium-browser'), help='the browser; that of playwright if there is none')
-    parser.add_argument('--python', default=sys.executable, help='of the installation that is tried; this one')
-    parser.add_argument('--kinds', nargs='+', default=['voila', 'lab'], choices=['voila', 'lab'], help='where it is tried')
-    args = parser.parse_args()
+def main(picture: str = None, chromium: str = shutil.which('chromium'), python: str = sys.executable,
+         kinds: str = 'voila lab'):
+    from celae.audio import write_audio
+    from celae.corpora.builtin import render_track
     with TemporaryDirectory() as d, sync_playwright() as p:
-        from celae.audio import write_audio
-        from celae.corpora.builtin import render_track
         good, bad = write_audio(Path(d)/'mine.wav', render_track('folk', 7, 3.)[0]), Path(d)/'letter.wav'
         bad.write_text('Dear Sir or Madam')
         large = write_audio(Path(d)/'large.wav', np.tile(render_track('folk', 8, 3.)[0], 91))    # 12 MB
-        browser = p.chromium.launch(executable_path=args.chromium, args=FLAGS)
-        print(json.dumps({kind: try_in(kind, browser, str(good), str(bad), str(large), args.picture, args.python) for kind in args.kinds}, indent=1))
+        browser = p.chromium.launch(executable_path=chromium, args=FLAGS)
+        print(json.dumps({kind: try_in(kind, browser, str(good), str(bad), str(large), picture, python)
+                          for kind in kinds.split()}, indent=1))
+
+if __name__ == '__main__': typer.run(main)
