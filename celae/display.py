@@ -31,7 +31,7 @@ def plain_text(
 # %% ../nbs/00d_display.ipynb #6b0ac40e
 COLORS = ('#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7', '#56b4e9', '#000000', '#b8a800')
 MARKERS = 'osD^vP*X'
-INKS = '#0072b2', '#d55e00', '#009e73', '#a0568c', '#777777'   # of lines and letters: legible on black as on white
+INKS = '#0072b2', '#d55e00', '#009e73', '#a0568c', '#777777'   # of letters: legible on black as on white
 
 # %% ../nbs/00d_display.ipynb #f38a10e4
 def plot_wave(
@@ -167,7 +167,8 @@ def draw_lines(
 ):                        # matplotlib figure
     "Draw lines with their names at the right end."
     ax, drawn = _axes(2.7), []
-    for color, (x, y, *own) in zip(cycle(INKS), lines.values()): drawn += ax.plot(x, y, 'o-', ms=4, color=(*own, color)[0])
+    for ink, (x, y, *own) in zip(cycle(INKS), lines.values()):
+        drawn += ax.plot(x, y, 'o-', ms=4, color=(*own, ink)[0])
     ax.set(xlabel=xlabel, **{f'{axis}scale': 'log' for axis in log})
     ax.set_title(ylabel, loc='left', fontsize=10)
     if 'x' in log:
@@ -178,7 +179,8 @@ def draw_lines(
     for text, x in (mark or {}).items():
         ax.axvline(x, color='gray', lw=1, zorder=0)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.annotate(text, (x, 0), xycoords=('data', 'axes fraction'), xytext=(4, 5), textcoords='offset points', fontsize=9)
+        ax.annotate(text, (x, 0), xycoords=('data', 'axes fraction'), xytext=(4, 5), textcoords='offset points',
+                    fontsize=9)
     _name_lines(ax, lines, drawn)
     return ax.figure
 

@@ -34,12 +34,12 @@ from .data import CLIP_SAMPLES, Clips, clip_table, gtzan_root, load_clips, sound
 from .display import mp3_bytes
 from .edits import Gain, Noise, Smooth, Transpose, average, interpolate, random_latent
 from .evaluation import compare_codecs
-from .files import (MODEL_FILES, RUN_LIST, atomic_write, cache_folder, is_run, log, match_name, open_cache,
-                         progress, run_folder)
+from .files import (MODEL_FILES, RUN_LIST, atomic_write, cache_folder, is_run, log, match_name,
+                         open_cache, progress, run_folder)
 from .generation import fit_prior, load_prior
 from .latent_analysis import (ALL_STATISTICS, clip_vectors, compare_representations, elbow, encode_clips,
-                                   find_clusters, kmeans_sweep, mfcc_vectors, prepare_steps, probe, probe_report,
-                                   project_tsne, untrained)
+                                   find_clusters, kmeans_sweep, mfcc_vectors, prepare_steps, probe,
+                                   probe_report, project_tsne, untrained)
 from .models import Latent, Resampling, pick_device
 from .probing import TrackAxes, compare_axes, probe_axes
 from .references import SparseMDCT
@@ -207,8 +207,9 @@ class Run(RunFolder):
 
     def latents(self, name: str) -> Latent:
         "Read the latents of all clips."
-        if not re.fullmatch('[a-z0-9-]{1,64}', name): raise ValueError(f'{self.path}: {name!r:.60} is no latent')
-        return _read_latents(self._found(f'latents/{name}.safetensors'))
+        is_name = re.fullmatch('[a-z0-9-]{1,64}', name)
+        if is_name: return _read_latents(self._found(f'latents/{name}.safetensors'))
+        raise ValueError(f'{self.path}: {name!r:.60} is no latent')
 
     def write_latents(self, name: str, latent: Latent):
         "Write latents; those with many values a clip with 16 bits."
@@ -382,7 +383,8 @@ def _train_models(run, clips, device):
         if not (folder/'model.safetensors').exists():
             fit_codec(model, clips, config, folder, device=device, resume=True, title=f'training {name}')
         history = read_csv(folder/'history.csv')
-        log.info('%s: validation loss %.4g after %d steps', name, history.valid_loss.min(), history.step.max())
+        least, n_steps = history.valid_loss.min(), history.step.max()
+        log.info('%s: validation loss %.4g after %d steps', name, least, n_steps)
         family = name if name == 'autoencoder' else model.family
         facts = dict(family=family, values_per_clip=how.get('latent_size'))
         losses += history.assign(**facts).to_dict('records')
@@ -403,7 +405,8 @@ def _all_codecs(run, device):
     "(family, name) -> codec: the models, and references of the size of each."
     codecs = load_codecs(run, device)
     found = {(codec.family, name): codec for name, codec in codecs.items()}
-    sizes = {key[1]: codec.values_per_clip for key, codec in found.items() if key[0] in ('SiLU', 'autoencoder')}
+    sized = {key[1]: codec for key, codec in found.items() if key[0] in ('SiLU', 'autoencoder')}
+    sizes = {name: codec.values_per_clip for name, codec in sized.items()}
     found |= {(Resampling.family, name): Resampling(n) for name, n in sizes.items()}
     sparse = {name: SparseMDCT(n, 1024 if n > 5000 else 2048) for name, n in sizes.items()}
     return found | {(SparseMDCT.family, name): codec for name, codec in sparse.items()}
@@ -422,8 +425,8 @@ def example_clips(
 def _reconstructions(clips, codecs, sizes):
     "Rows of sounds: each clip, and what some codecs make of it."
     large, small = [f'silu-{size}' for size in (max(sizes), min(sizes))]
-    heard = [('SiLU', large), ('SiLU', small), ('resampling', small), ('resampling', 'base'),
-             ('sparse MDCT', 'base'), *(('autoencoder', size) for size in ('base', 'half', 'quarter'))]
+    heard = [*(('autoencoder', size) for size in ('base', 'half', 'quarter')), ('resampling', 'base'),
+             ('sparse MDCT', 'base'), ('SiLU', large), ('SiLU', small), ('resampling', small)]
     for i, track in enumerate(clips.tracks):
         x = clips[i:i + 1].tensor()
         yield dict(track=track, family='original', codec='', wav=x)
@@ -487,10 +490,10 @@ def load_vectors(
 # %% ../nbs/05_run.ipynb #d1eee8f9
 def _method(settings, kind, seed=0, k=8):
     "An estimator by its name in the settings; None: the usual one."
-    name, defaults = getattr(settings, kind), dict(clusterer='kmeans', projection='tsne', classifier='logistic')
-    if name == defaults[kind]: return None
+    name, usual = getattr(settings, kind), getattr(Settings, kind)
+    if name == usual: return None
     known = getattr(latent_analysis, f'{kind.upper()}S', {})
-    made = known[match_name(name, [defaults[kind], *known], kind)]()
+    made = known[match_name(name, [usual, *known], kind)]()
     given = dict(random_state=seed, n_clusters=k, n_components=2)
     return made.set_params(**{key: value for key, value in given.items() if key in made.get_params()})
 
@@ -532,8 +535,9 @@ def analyze(
     is_listed = any(row.get('listed_split') is True for row in run.table('begun'))
     split = clips.split if is_listed else None
     names = {' '.join(key): key for key in x}
-    table = compare_representations({name: x[key] for name, key in names.items()}, labels, tracks, split, seed,
-                                    ' '.join(FEATURES), 3, **dict(classifier=classifier) if classifier else {})
+    rows = {name: x[key] for name, key in names.items()}
+    more = dict(classifier=classifier) if classifier else {}
+    table = compare_representations(rows, labels, tracks, split, seed, ' '.join(FEATURES), 3, **more)
     is_probed = 'accuracy' in table
     if is_probed: _learn_axes(run, x, clips, split, seed)
     _look_closely(run, x, clips, split, seed, classifier, is_probed)
@@ -545,12 +549,10 @@ def analyze(
 
 # %% ../nbs/05_run.ipynb #268c41ab
 def edited_latents(
-    codec,                  # a model
-    clip: Clips,            # one clip
-    others: Clips,          # of a different label
-    same: Clips,            # of its label
-    tracks: Clips,          # of three tracks
-) -> dict:                  # name of the edit -> latent of one clip
+    codec,          # a model
+    clip: Clips,    # one clip
+    others: Clips, same: Clips, tracks: Clips,   # of a different label, of its label, of three tracks
+) -> dict:          # name of the edit -> latent of one clip
     "Edit the latent of a clip in all ways."
     latent, other, three, many = [codec.encode(each.tensor()) for each in (clip, others[:1], tracks, same)]
     edits = {'amplified x1.5': Gain(1.5), 'attenuated x0.5': Gain(.5), 'noise': Noise(.5)}
@@ -687,23 +689,25 @@ def write_map(
     found = make_pipeline(*steps, clusterer).fit_predict(x) if clusterer else find_clusters(x, k, seed)
     points, trust = _place(x, projection, steps) if projection else project_tsne(x, seed=seed)
     clips['cluster'] = [f'{c:02d}' for c in found]
-    note = (f'Placed by {settings.projection} of all statistics of the latents: which clips are near is to be trusted '
-            f'({trust:.2f} of 1), how far apart groups lie is not.')
+    note = (f'Placed by {settings.projection} of all statistics of the latents: which clips are near is to '
+            f'be trusted ({trust:.2f} of 1), how far apart groups lie is not.')
     title = f'Map of {run.path.resolve().name}'
     page = map_html(Clips(clips, None), points, neighbours(x), media.to_dict('records'), title, note)
     run.write('map.html', page)
     return run.path/'map.html'
 
 # %% ../nbs/05_run.ipynb #8ab59504
+def _alone(function): return lambda run, clips, device: function(run.path)
+
 STAGES = [
     Stage('training the models', (), ('losses',), _train_models),
     Stage('scoring them', ('losses',), ('quality',), _score_models),
     Stage('encoding the music', ('losses',), ('vectors',), _encode_music),
-    Stage('analysing the latents', ('vectors',), ('representations',), lambda run, *rest: analyze(run.path), True),
+    Stage('analysing the latents', ('vectors',), ('representations',), _alone(analyze), True),
     Stage('editing a clip', ('losses',), ('edits',), _edit_clip),
     Stage('generating music', ('vectors',), ('generation',), _generate_clips),
     Stage('keeping sounds for the map', ('losses',), (_MEDIA,), _keep_sounds),
-    Stage('drawing the map', ('clusters', _MEDIA), ('map.html',), lambda run, *rest: write_map(run.path), True)]
+    Stage('drawing the map', ('clusters', _MEDIA), ('map.html',), _alone(write_map), True)]
 
 # %% ../nbs/05_run.ipynb #12c26b60
 def run(
@@ -715,7 +719,7 @@ def run(
     cache: str | Path | None = None,  # where decoded clips are kept; None: the user's cache folder
     finish: Callable | None = None,   # what is made of the folder in the end, such as `write_report`
     music: Callable | None = None,    # as for `read_music`
-    **methods,                        # `clusterer`, `projection`, `classifier` in place of those of the settings
+    **methods,                        # `clusterer`, `projection`, `classifier`, as in the settings
 ) -> Path:                            # what `finish` gives; without it, the folder
     "Turn a folder of music into models, an analysis, new sound and a report."
     device, n, settings = pick_device(device), 1 + len(STAGES), replace(settings, **methods)
