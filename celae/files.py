@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['log', 'AUDIO_OUT', 'MODEL_FILES', 'ONNX_FILES', 'SIZE_NAMES', 'RUN_LIST', 'AudioError', 'shown', 'file_stamp',
            'content_stamp', 'content_hash', 'match_name', 'input_path', 'private_folder', 'follow_no_link',
-           'output_path', 'watch_writes', 'move_into_place', 'atomic_write', 'output_files', 'shipped_models',
-           'check_model_name', 'training_folder', 'is_run', 'run_folder', 'progress', 'cache_folder', 'open_cache']
+           'output_path', 'move_into_place', 'atomic_write', 'output_files', 'shipped_models', 'check_model_name',
+           'training_folder', 'is_run', 'run_folder', 'progress', 'cache_folder', 'open_cache']
 
 # %% ../nbs/00a_files.ipynb #07ff981f
 import hashlib, json, logging, os, platform, re, shutil, tempfile, time, zlib
@@ -173,23 +173,11 @@ def output_path(
     return path
 
 # %% ../nbs/00a_files.ipynb #e32a4dd1
-_watching = []     # functions that are told of each file
-
-@contextmanager
-def watch_writes(
-    told,   # function of the path of a file, called before that file is in its place
-):
-    "Be told of each file that this process writes meanwhile."
-    _watching.append(told)
-    try: yield
-    finally: _watching.remove(told)
-
 def move_into_place(
     part: str | Path,   # finished file, in a `private_folder` beside the place
     path: str | Path,   # where it is to be
 ):
     "Give a finished file its name; neither follow nor replace a link, nor what has appeared since `output_path`."
-    for told in _watching: told(Path(path))
     if os.path.islink(path): raise ValueError(f'{path}: is a link and is never replaced')
     if (place := os.path.abspath(path)) in _new:
         try: os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))    # taken, if nobody was faster

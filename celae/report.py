@@ -20,7 +20,7 @@ from .display import INKS, data_uri, draw_lines, draw_points, draw_ranges, figur
 from .files import AudioError, log, progress
 from .latent_analysis import ALL_STATISTICS, Probe, clip_vectors, elbow, plot_confusion, project2
 from .metrics import METRICS
-from .run import load_run, shown_vectors
+from .run import Run, load_run, shown_vectors
 from .sound_map import page_script
 
 # %% ../nbs/05a_report.ipynb #d25c5627
@@ -346,10 +346,10 @@ def _say_axes(run):
             for row in run.table('axes')[:1]]
 
 def split_findings(
-    run,           # that was begun
+    run: Run | str | Path,   # that was begun, or its folder
 ) -> list[str]:
     "Say which tracks the models were trained on, and whether others were kept for the scores."
-    n = run.clips.groupby('split').track.nunique().reindex(['train', 'valid', 'test'], fill_value=0)
+    n = Run(run).clips.groupby('split').track.nunique().reindex(['train', 'valid', 'test'], fill_value=0)
     if not n.test:
         return [f'The models were trained on {n.train} tracks. None was kept back, so that the quality of sound '
                 'is measured on clips that they were trained on.']

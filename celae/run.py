@@ -69,6 +69,9 @@ class Settings:
     projection: str = 'tsne'          # of the map, a name in `PROJECTIONS`
     classifier: str = 'logistic'      # of the labels, a name in `CLASSIFIERS`
 
+    def __post_init__(self):
+        if not 0 < len(self.sizes) <= 16: raise ValueError(f'sizes is {self.sizes!r:.60}, not 1 to 16 sizes')
+
 QUICK = dict(tracks_per_style=4, max_clips=64, sizes=(11_025,), epochs_2024=1, steps=8, steps_prior=20,
              n_generated=8)
 
@@ -87,6 +90,8 @@ def expected_minutes(
 class RunFolder:
     "A folder, and the list of the files in it that a run has written."
     def __init__(self, path: str | Path): self.path = Path(path)
+
+    def __fspath__(self): return str(self.path)
 
     def _listed(self):
         names = read_json(self.path/RUN_LIST, list) if os.path.lexists(self.path/RUN_LIST) else []
@@ -125,9 +130,10 @@ def _remove_empty(root, files):
         if not any((root/folder).iterdir()): (root/folder).rmdir()
 
 def set_aside(
-    run: RunFolder,   # with files
-) -> RunFolder:       # where they are now
+    path: str | Path,   # folder of a run
+) -> RunFolder:         # where its files are now
     "Move the files of a run into its subfolder `old-1`, or the next that is free."
+    run = RunFolder(path)
     old = RunFolder(next(path for n in count(1) if not os.path.lexists(path := run.path/f'old-{n}')))
     files = run.files()
     old._list(run._listed())
@@ -141,9 +147,10 @@ def set_aside(
     return old
 
 def delete_run(
-    run: RunFolder,   # to be deleted
+    path: str | Path,   # folder of a run
 ):
     "Delete the files of a run; others in its folder are kept."
+    run = RunFolder(path)
     files = [*run.files(), run.path/RUN_LIST]
     for file in files: file.unlink()
     _remove_empty(run.path, files)
@@ -254,10 +261,10 @@ def open_run(
     resume: bool = False,     # go on with a run that was interrupted
     overwrite: bool = False,  # replace an older run
     cache: str | Path | None = None,  # where decoded clips are kept
-) -> Run:
+) -> Path:               # the folder
     "Say before any work whether a run can be written; nothing is changed."
     path = run_folder(path, resume, overwrite)
-    if not is_run(path): return Run(path)
+    if not is_run(path): return path
     run, used = load_run(path), [Path(each) for each in (settings.folder, settings.start, cache) if each]
     for each in used if overwrite else []:
         if each.exists() and each.resolve().is_relative_to(path.resolve()):
@@ -265,7 +272,7 @@ def open_run(
     old, new = [asdict(each) for each in (run.settings if resume else settings, settings)]
     changed = [f'{name} ({old[name]}, not {new[name]})' for name in new if old[name] != new[name]]
     if changed: raise ValueError(f'{path}: was begun with different {", ".join(changed)}')
-    return run
+    return path
 
 # %% ../nbs/05_run.ipynb #5bf66e85
 def check_music(
@@ -284,12 +291,13 @@ def check_music(
                      'anew with --overwrite or a different --out')
 
 def begin_run(
-    run: Run,             # from `open_run`
     settings: Settings,   # what it is to do
+    path: str | Path,     # its folder, from `open_run`
     table: pd.DataFrame,  # its clips
     overwrite: bool = False,      # move an older run aside?
 ) -> RunFolder | None:    # the older run
     "Write the first files of a run."
+    run = Run(path)
     old = set_aside(run) if overwrite and is_run(run.path) else None
     if run.has('clips.parquet'): check_music(run, table)
     run.write('settings.json', json.dumps(dict(format='celae run 1') | asdict(settings), indent=1))
@@ -317,7 +325,7 @@ def run_stage(
     place: str = '1/1',   # among the stages
 ):
     "Do one stage of a run, and note what it took in the table `run`."
-    if all(map(run.has, stage.makes)): return
+    if stage.makes and all(map(run.has, stage.makes)): return
     log.info('%s %s', place, stage.name)
     start = time.time()
     try:
@@ -724,10 +732,10 @@ def run(
     "Turn a folder of music into models, an analysis, new sound and a report."
     device, n, settings = pick_device(device), 1 + len(STAGES), replace(settings, **methods)
     out = out or Path('runs')/f'{Path(settings.folder or "builtin").name}-{date.today()}'
-    this = open_run(out, settings, resume, overwrite, cache)
+    this = Run(open_run(out, settings, resume, overwrite, cache))
     log.info('1/%d reading the music', n)
     clips = read_music(settings, cache, music)
-    old = begin_run(this, settings, clips.table, overwrite)
+    old = begin_run(settings, this, clips.table, overwrite)
     try:
         for i, stage in enumerate(STAGES, 2): run_stage(stage, this, clips, device, f'{i}/{n}')
         made = finish(this.path) if finish else this.path
