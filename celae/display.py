@@ -179,8 +179,8 @@ def draw_lines(
     for text, x in (mark or {}).items():
         ax.axvline(x, color='gray', lw=1, zorder=0)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.annotate(text, (x, 0), xycoords=('data', 'axes fraction'), xytext=(4, 5), textcoords='offset points',
-                    fontsize=9)
+        ax.annotate(text, (x, 0), xycoords=('data', 'axes fraction'), xytext=(4, 5), fontsize=9,
+                    textcoords='offset points')
     _name_lines(ax, lines, drawn)
     return ax.figure
 

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from .audio import read_audio
 from .data import CLIP_SAMPLES
-from .display import INKS, data_uri, draw_lines, draw_points, draw_ranges, figure_bytes, render, thumbnail
+from .display import (INKS, data_uri, draw_lines, draw_points, draw_ranges, figure_bytes, render,
+                           thumbnail)
 from .files import AudioError, log, progress
 from .latent_analysis import ALL_STATISTICS, Probe, clip_vectors, elbow, plot_confusion, project2
 from .metrics import METRICS
@@ -115,8 +116,9 @@ def fill_section(
                           for fig, caption in figures if fig],
                  rows=[[_cell(row, *column) for column in section.columns.items()] for row in rows or ()],
                  parts=[part for part in (fill_section(each, run) for each in section.parts) if part])
+    if not any(shown.values()): return {}
     headings = [column.title for column in section.columns.values()]
-    return dict(title=section.title, intro=section.intro, headings=headings) | shown if any(shown.values()) else {}
+    return shown | dict(title=section.title, intro=section.intro, headings=headings)
 
 # %% ../nbs/05a_report.ipynb #c50d9a88
 def sound_players(
@@ -165,11 +167,13 @@ QUALITY = (dict(name=Column('codec, values per clip'), mel=_SCORES['mel'], snr=_
            | _columns('{:.1f}', resampling_snr='SNR of resampling to the same size'))
 KNOWLEDGE = (dict(name=Column('clip vectors'), accuracy=Column('accuracy', '{:.0%}', ('low', 'high')))
              | _ranged('{:+.0%}', gain='gain over MFCC and chroma')
-             | _columns('{:.0%}', by_track='majority vote per track') | _columns('{:.2f}', macro_f1='macro F1'))
+             | _columns('{:.0%}', by_track='majority vote per track')
+             | _columns('{:.2f}', macro_f1='macro F1'))
 CLUSTERS = (dict(name=Column('clip vectors'), k=Column('clusters (elbow)', '{:.0f}'))
-            | _columns('{:.2f}', ari='ARI', ami='AMI') | _ranged('{:+.2f}', ari_gain='ARI over MFCC and chroma')
-            | _columns('{:.2f}', homogeneity='homogeneity', completeness='completeness', v_measure='V-measure',
-                       silhouette='silhouette', stability='stability')
+            | _columns('{:.2f}', ari='ARI', ami='AMI')
+            | _ranged('{:+.2f}', ari_gain='ARI over MFCC and chroma')
+            | _columns('{:.2f}', homogeneity='homogeneity', completeness='completeness',
+                       v_measure='V-measure', silhouette='silhouette', stability='stability')
             | _columns('{:.1%}', pca2_variance='variance on two axes'))
 LABELS = (dict(name=Column('label')) | _columns('{:.0%}', recall='recall', precision='precision', f1='F1')
           | _columns('{:.0f}', clips='clips'))
@@ -190,7 +194,7 @@ def _quality(run, families=_OURS, hidden=_2024, references=_REFERENCES):
     "Scores of some families, the usual size first, and of references of the same sizes."
     rows = [row for row in run.table('quality') if row.get('family') not in hidden]
     own = [row for row in rows if row.get('family') in families]
-    own.sort(key=lambda row: (row.get('codec') != 'base', -row['values_per_clip'], row['family'] == 'LeakyReLU'))
+    own.sort(key=lambda row: (row.get('codec') != 'base', -row['values_per_clip'], row['family'] != 'SiLU'))
     sizes = {row['values_per_clip'] for row in own}
     others = [row for row in rows if row['family'] in references and row['values_per_clip'] in sizes]
     others += [row for row in rows if row['family'] not in (*_REFERENCES, *families)]
@@ -227,8 +231,8 @@ def _draw_scores(rows, metric, families):
     for family in families:
         line = [(row['values_per_clip'], row[metric]) for row in rows if row['family'] == family]
         if line: lines[FAMILIES[family][0]] = (*np.array(sorted(line), float).T, FAMILIES[family][1])
-    score = METRICS[metric]
-    return lines and draw_lines(lines, 'values per clip of 5 s', f'{score.label}, {score.better} is better', 'x')
+    ylabel = f'{METRICS[metric].label}, {METRICS[metric].better} is better'
+    return lines and draw_lines(lines, 'values per clip of 5 s', ylabel, 'x')
 
 def _draw_mel(run): return _draw_scores(_quality(run), 'mel', ('autoencoder', 'sparse MDCT', 'resampling'))
 def _draw_snr(run): return _draw_scores(_quality(run), 'snr', ('autoencoder', 'sparse MDCT', 'resampling'))
@@ -245,7 +249,8 @@ def _draw_distances(run):
     return rows and draw_ranges(rows[:24], 'Fréchet distance to real music, and 95 % interval')
 
 # %% ../nbs/05a_report.ipynb #0bb64b49
-def _losses(run, family): return pd.DataFrame([row for row in run.table('losses') if row.get('family') == family])
+def _losses(run, family):
+    return pd.DataFrame([row for row in run.table('losses') if row.get('family') == family])
 
 def _draw_losses(run):
     ours = _losses(run, 'autoencoder')
@@ -270,7 +275,8 @@ def _draw_plane(run, place=0):
 
 def _draw_clusters(run, place=0):
     sweep = _of(run, 'clusters', place)
-    lines, k = {score.upper(): (sweep.k, sweep[score].astype(float)) for score in ('ami', 'ari')}, elbow(sweep)
+    lines = {score.upper(): (sweep.k, sweep[score].astype(float)) for score in ('ami', 'ari')}
+    k = elbow(sweep)
     return draw_lines(lines, 'number of clusters', 'agreement with the labels', mark={f'elbow: {k}': k})
 
 def _draw_confusion(run, place=0):
@@ -298,9 +304,10 @@ def _say_labels(run):
     if 'accuracy' not in best.get('majority class', {}): return []
     share = {family: f'{row["accuracy"]:.0%}' for family, row in best.items()}
     beside = f', {share["untrained"]} from the same model before any training' if 'untrained' in share else ''
-    return [f'Meaning: from the latents alone, a linear probe names the label of {share["autoencoder"]} of the '
-            f'clips, of tracks that it has not heard. It is right for {share["features"]} from MFCC and chroma, the '
-            f'textbook features{beside}, and for {share["majority class"]} by always naming the most frequent label.']
+    return [f'Meaning: from the latents alone, a linear probe names the label of {share["autoencoder"]} of '
+            f'the clips, of tracks that it has not heard. It is right for {share["features"]} from MFCC and '
+            f'chroma, the textbook features{beside}, and for {share["majority class"]} by always naming the '
+            'most frequent label.']
 
 def _say_generation(run):
     "How far generated clips are from real ones."
@@ -308,8 +315,8 @@ def _say_generation(run):
     if not rows: return []
     ours, random, real = [f'{rows[name]["frechet"]:.0f}' for name in ('generated', 'random', 'real')]
     shares = [rows[name].get('agreement') for name in ('generated', 'real')]
-    heard = '' if None in shares else (f' The label is recognised in {shares[0]:.0%} of them; of real ones, in '
-                                       f'{shares[1]:.0%}.')
+    heard = '{:.0%} of them; of real ones, in {:.0%}.'.format(*shares) if None not in shares else ''
+    heard = heard and f' The label is recognised in {heard}'
     return [f'New music: generated clips are at a Fréchet distance of {ours} from real ones, where less is '
             f'nearer; real music that was held out is at {real}, random latents are at {random}.{heard}']
 
@@ -325,10 +332,11 @@ def _say_sizes(run):
 
 def _say_2024(run):
     "What became of the comparisons of 2024: three sizes, two activations."
-    silu, leaky = [{row['values_per_clip']: row for row in run.table('quality') if row.get('family') == family}
+    rows = run.table('quality')
+    silu, leaky = [{row['values_per_clip']: row for row in rows if row.get('family') == family}
                    for family in _2024]
-    says = [f'With {size:,} values the model reaches an SNR of {row["snr"]:.1f} dB; resampling to this size, which '
-            f'learns nothing, reaches {row["resampling_snr"]:.1f} dB.' for size, row in silu.items()]
+    says = [f'With {size:,} values the model reaches an SNR of {row["snr"]:.1f} dB; resampling to this size, '
+            f'which learns nothing, reaches {row["resampling_snr"]:.1f} dB.' for size, row in silu.items()]
     for size in silu.keys() & leaky.keys():
         better, worse = sorted((silu[size], leaky[size]), key=lambda row: row['mse'])
         says.append(f'Of the two activations, {better["family"]} has the smaller squared error on the test '
@@ -341,8 +349,8 @@ def _say_axes(run):
         return '{} ({} to {})'.format(*(f'{row[name + end]:{form}}' for end in ('', '_low', '_high')))
     return ['Sixteen axes of the latents that keep clips of one track together, learned without labels, name '
             f'{row["accuracy"]:.0%} of the clips of tracks that they have not learned from; that is '
-            f'{gain(row, "gain", "+.0%")} compared with MFCC and chroma. Their clusters agree with the labels by '
-            f'an ARI of {row["ari"]:.2f}, which is {gain(row, "ari_gain", "+.2f")} compared with theirs.'
+            f'{gain(row, "gain", "+.0%")} compared with MFCC and chroma. Their clusters agree with the '
+            f'labels by an ARI of {row["ari"]:.2f}, which is {gain(row, "ari_gain", "+.2f")} compared with theirs.'
             for row in run.table('axes')[:1]]
 
 def split_findings(
@@ -351,10 +359,10 @@ def split_findings(
     "Say which tracks the models were trained on, and whether others were kept for the scores."
     n = Run(run).clips.groupby('split').track.nunique().reindex(['train', 'valid', 'test'], fill_value=0)
     if not n.test:
-        return [f'The models were trained on {n.train} tracks. None was kept back, so that the quality of sound '
-                'is measured on clips that they were trained on.']
-    return [f'The models were trained on {n.train} tracks, and {n.valid} more decided which state of them was '
-            f'kept. The quality of sound is measured on {n.test} tracks that they were not trained on.']
+        return [f'The models were trained on {n.train} tracks. None was kept back, so that the quality of '
+                'sound is measured on clips that they were trained on.']
+    return [f'The models were trained on {n.train} tracks, and {n.valid} more decided which state of them '
+            f'was kept. The quality of sound is measured on {n.test} tracks that they were not trained on.']
 
 # %% ../nbs/05a_report.ipynb #5fcc8788
 SECTIONS = [Section(
@@ -382,8 +390,8 @@ SECTIONS.append(Section(
     'learned nothing; the most frequent label is what one says without listening. Ranges are 95 % intervals '
     'over tracks.',
     KNOWLEDGE, _knowledge,
-    {_draw_knowledge: 'Each dot is how many labels are named rightly from one kind of clip vectors, the line is '
-                      'its range. Where two lines overlap much, the difference may be chance.'},
+    {_draw_knowledge: 'Each dot is how many labels are named rightly from one kind of clip vectors, the line '
+                      'is its range. Where two lines overlap much, the difference may be chance.'},
     says=(_say_axes,), parts=(
         Section('Label by label', 'All statistics over time of the latent without detail.', LABELS,
                 _labels, {_draw_confusion: 'Each row is a label, and what the probe takes its clips for. The '
@@ -396,10 +404,10 @@ SECTIONS.append(Section(
     'the labels, 0 is chance and 1 all; the V-measure of earlier work grows with the number of clusters '
     'even by chance.',
     CLUSTERS, _clusters,
-    {_draw_plane: 'The clips on the two directions in which the latents differ most. Labels that stand apart here '
-                  'differ strongly; those that overlap may still differ in other directions.',
-     _draw_clusters: 'Agreement of the clusters with the labels, for each number of clusters. The grey line is the '
-                     'number that was chosen without labels.'}))
+    {_draw_plane: 'The clips on the two directions in which the latents differ most. Labels that stand apart '
+                  'here differ strongly; those that overlap may still differ in other directions.',
+     _draw_clusters: 'Agreement of the clusters with the labels, for each number of clusters. The grey line '
+                     'is the number that was chosen without labels.'}))
 
 # %% ../nbs/05a_report.ipynb #487889e9
 SECTIONS.append(Section(
@@ -427,16 +435,17 @@ SECTIONS.append(Section(
     'GTZAN. Here are the same comparisons with the music of this run, with two more columns: resampling to '
     'the same size, and MFCC and chroma.',
     QUALITY, _old_quality,
-    {_draw_old_snr: 'SNR of the models of 2024 at their three sizes. What lies under the line of resampling keeps '
-                    'less of the waveform than leaving samples out.',
+    {_draw_old_snr: 'SNR of the models of 2024 at their three sizes. What lies under the line of resampling '
+                    'keeps less of the waveform than leaving samples out.',
      _draw_old_losses: 'Squared error on clips that are not learned from, as training goes on.'},
     says=(_say_2024,), parts=(
         Section('What those latents know', 'Latents of 2024, pooled over time and with every value, as in '
                                            '2024.', KNOWLEDGE,
                 _old_knowledge),
         Section('Clusters of those latents', 'The number of clusters is that of the elbow.', CLUSTERS,
-                _old_knowledge, {_old(_draw_plane): 'The clips on two principal axes of the largest SiLU model, every value '
-                                   'of the latent.',
+                _old_knowledge,
+                {_old(_draw_plane): 'The clips on two principal axes of the largest SiLU model, every value of '
+                                    'the latent.',
                  _old(_draw_clusters): 'Agreement of its clusters with the labels.',
                  _old(_draw_confusion): 'What a linear probe takes the clips of each label for.'}),
         Section('Edits of those latents',
@@ -456,12 +465,14 @@ def _opening(run):
     "What the page begins with: variables of the template."
     size = next((row.get('values_per_clip') for row in run.table('quality')
                  if (row.get('family'), row.get('codec')) == ('autoencoder', 'base')), None)
-    intro = (f'Each clip of 5 seconds was encoded in {as_text(size, "{:,}")} numbers, in place of {CLIP_SAMPLES:,} '
-             'samples, and decoded from them. Play one and switch: the position stays. The keys A and B do the same.')
+    intro = (f'Each clip of 5 seconds was encoded in {as_text(size, "{:,}")} numbers, in place of '
+             f'{CLIP_SAMPLES:,} samples, and decoded from them. Play one and switch: the position stays. The '
+             'keys A and B do the same.')
     names = {('original', ''): 'original', ('autoencoder', 'base'): 'decoded'}
     def name(row): return names.get((as_text(row.get('family')), as_text(row.get('codec'))))
     def label(row): return row.get('label') or 'music'
-    listen, new = sound_players(run, 'reconstructions', _track, name, name), sound_players(run, 'generated', label, label)
+    listen = sound_players(run, 'reconstructions', _track, name, name)
+    new = sound_players(run, 'generated', label, label)
     return dict(listen=listen[:3], listen_intro=intro, new=new[:12], findings=_sentences(run, FINDINGS),
                 map=run.has('map.html'))
 
@@ -481,10 +492,11 @@ def write_report(
     "Make the page from the files of a run."
     run = load_run(path)
     filled = [fill_section(section, run) for section in progress(sections, 'writing the report')]
-    machine = {name: each for name, each in (run.table('run') or [{}])[-1].items() if name not in ('stage', 'minutes')}
-    settings, machine = run.settings, as_text(', '.join(f'{name} {as_text(each)}' for name, each in machine.items()))
+    settings, machine = run.settings, (run.table('run') or [{}])[-1]
+    machine = as_text(', '.join(f'{name} {as_text(machine[name])}' for name in list(machine)[2:]))
     page = render('report.html', title=Path(settings.folder).name or 'the built-in music', machine=machine,
                   subtitle=_subtitle(run), sections=[section for section in filled if section],
-                  settings=json.dumps(asdict(settings), indent=1), **_opening(run), **page_script('report.js'))
+                  settings=json.dumps(asdict(settings), indent=1), **_opening(run),
+                  **page_script('report.js'))
     run.write('report.html', page)
     return run.path/'report.html'

@@ -91,8 +91,9 @@ def map_html(
     if not np.isfinite(points).all(): raise ValueError('points of the map contain NaN or infinity')
     points, facts = (points - points.mean(0)) / (np.ptp(points, 0).max() or 1.), _facts(clips.table)
     rows = pd.DataFrame(dict(track=clips.tracks, start=(clips.table.start / SR).round().astype(int),
-                             secs=(clips.table.n_samples / SR).round(2), near=near.tolist(), facts=facts.to_dict('records'),
-                             x=points[:, 0].astype(float).round(5), y=-points[:, 1].astype(float).round(5)))
+                             secs=(clips.table.n_samples / SR).round(2), near=near.tolist(),
+                             facts=facts.to_dict('records'), x=points[:, 0].astype(float).round(5),
+                             y=-points[:, 1].astype(float).round(5)))
     rows = [row | files for row, files in zip(rows.to_dict('records'), media)]
     data = dict(clips=rows, by=list(facts) or ['track'], kind='audio/ogg', spacing=1 / len(clips)**.5,
                 colors=COLORS)
