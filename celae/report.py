@@ -495,7 +495,7 @@ def write_report(
     settings, machine = run.settings, (run.table('run') or [{}])[-1]
     machine = as_text(', '.join(f'{name} {as_text(machine[name])}' for name in list(machine)[2:]))
     page = render('report.html', title=Path(settings.folder).name or 'the built-in music', machine=machine,
-                  subtitle=_subtitle(run), sections=[section for section in filled if section],
+                  subtitle=_try(_subtitle, run, ''), sections=[section for section in filled if section],
                   settings=json.dumps(asdict(settings), indent=1), **_opening(run),
                   **page_script('report.js'))
     run.write('report.html', page)

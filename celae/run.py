@@ -692,7 +692,8 @@ def write_map(
         raise ValueError(f'{run.path}: no finished run with three clips at least in this folder')
     clips, x, media = _mapped(run)
     log.info('placing %d clips', len(clips))
-    k, steps = max(2, min(elbow(sweep), len(x) - 1)), prepare_steps(*x.shape)
+    with refusing(run.path, 'its clusters are damaged'): k = max(2, min(elbow(sweep), len(x) - 1))
+    steps = prepare_steps(*x.shape)
     clusterer, projection = [_method(settings, kind, seed, k) for kind in ('clusterer', 'projection')]
     found = make_pipeline(*steps, clusterer).fit_predict(x) if clusterer else find_clusters(x, k, seed)
     points, trust = _place(x, projection, steps) if projection else project_tsne(x, seed=seed)
