@@ -190,8 +190,7 @@ class Run(RunFolder):
     @property
     def settings(self) -> Settings:
         "What the run was begun with."
-        file = self.path/'settings.json'
-        values = read_json(file)
+        values = read_json(file := self.path/'settings.json')
         return checked(Settings, {name: values[name] for name in values if name != 'format'}, file)
 
     @property
@@ -214,9 +213,8 @@ class Run(RunFolder):
 
     def latents(self, name: str) -> Latent:
         "Read the latents of all clips."
-        is_name = re.fullmatch('[a-z0-9-]{1,64}', name)
-        if is_name: return _read_latents(self._found(f'latents/{name}.safetensors'))
-        raise ValueError(f'{self.path}: {name!r:.60} is no latent')
+        if not re.fullmatch('[a-z0-9-]{1,64}', name): raise ValueError(f'{name!r:.60} is no name of latents')
+        return _read_latents(self._found(f'latents/{name}.safetensors'))
 
     def write_latents(self, name: str, latent: Latent):
         "Write latents; those with many values a clip with 16 bits."
