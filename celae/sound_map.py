@@ -6,18 +6,12 @@
 __all__ = ['neighbours', 'opus_bytes', 'page_script', 'clip_media', 'map_html', 'show_map']
 
 # %% ../nbs/03b_map.ipynb #f9919678
-import base64
-import hashlib
-import html
-import io
-import json
-import os
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+import base64, hashlib, html, io, json
 import numpy as np
 import pandas as pd
 import soundfile as sf
 import soxr
+from joblib import Parallel, delayed
 from markupsafe import Markup
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
@@ -77,20 +71,12 @@ def _text(words): return words.encode('utf-8', 'replace').decode()      # names 
 # %% ../nbs/03b_map.ipynb #678de37c
 def clip_media(
     sounds,          # yields the sound (c, t) of each clip and its reconstruction
-) -> list[dict]:     # of each: `picture` (JPEG), `sound` and `copy` (Opus)
+) -> list[dict]:     # of each: `picture` (JPEG), `sound` and `copy` (Opus), as base64 text
     "Pictures and sounds of clips as a page holds them; only a few sounds are in memory at a time."
-    def files(pair): return dict(picture=thumbnail(pair[0]), sound=opus_bytes(pair[0]), copy=opus_bytes(pair[1]))
-    sounds, made = iter(sounds), []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while some := list(islice(sounds, 16)): made += pool.map(files, some)
-    return made
-
-def _point(clip, point, near, facts, files):
-    "One clip of the page."
-    return dict(track=clip.track, start=round(clip.start / SR), secs=round(clip.n_samples / SR, 2),
-                near=near.tolist(), facts=facts,
-                x=round(float(point[0]), 5), y=round(-float(point[1]), 5),
-                **{name: base64.b64encode(files[name]).decode() for name in ('picture', 'sound', 'copy')})
+    def files(wav, copy):
+        data = dict(picture=thumbnail(wav), sound=opus_bytes(wav), copy=opus_bytes(copy))
+        return {name: base64.b64encode(each).decode() for name, each in data.items()}
+    return Parallel(-1, prefer='threads')(delayed(files)(*pair) for pair in sounds)
 
 # %% ../nbs/03b_map.ipynb #8a9f2023
 def map_html(
@@ -104,8 +90,11 @@ def map_html(
     "Make the page of a map."
     if not np.isfinite(points).all(): raise ValueError('points of the map contain NaN or infinity')
     points, facts = (points - points.mean(0)) / (np.ptp(points, 0).max() or 1.), _facts(clips.table)
-    parts = zip(clips.table.itertuples(), points, near, facts.to_dict('records'), media)
-    rows = [_point(*part) for part in parts]
+    rows = pd.DataFrame(dict(track=clips.tracks, start=(clips.table.start / SR).round().astype(int),
+                             secs=(clips.table.n_samples / SR).round(2), near=near.tolist(),
+                             facts=facts.to_dict('records'), x=points[:, 0].astype(float).round(5),
+                             y=-points[:, 1].astype(float).round(5)))
+    rows = [row | files for row, files in zip(rows.to_dict('records'), media)]
     data = dict(clips=rows, by=list(facts) or ['track'], kind='audio/ogg', spacing=1 / len(clips)**.5,
                 colors=COLORS)
     return render('map.html', title=_text(title), note=_text(note), data=_json(data), **page_script('map.js'))
