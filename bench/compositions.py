@@ -198,7 +198,8 @@ def factors_of(table):
 
 def load(instruments, accompany, args):
     "The first clips of each piece; alone: of tunes only, since all else is never accompanied."
-    clips = load_compositions(args.pieces, args.seed, instruments, accompany, None if accompany else TUNES)
+    how = dict(seed=args.seed, instruments=instruments, accompany=accompany, genres=None if accompany else TUNES)
+    clips = load_compositions(args.pieces, **how)
     clips = clips[(clips.table.n_samples == CLIP_SAMPLES).to_numpy()]
     return clips[clips.table.groupby('track').head(args.clips).index]
 

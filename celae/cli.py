@@ -204,8 +204,9 @@ def _train(net, config, clips, out, start, device, rank, **how):
     "Fit a model; of several processes the first scores it and writes its card."
     from celae.evaluation import evaluate
     from celae.files import atomic_write
-    from celae.models import model_card, model_hash
+    from celae.models import model_card, model_hash, pick_device
     from celae.training import fit_codec
+    device = pick_device(device)
     weights, part = model_hash(net) if start else 'fresh', clips.split('train')
     test = clips.split('test') if (clips.table.split == 'test').any() else None
     before = evaluate(net.to(device), test, title='scoring before') if start and test else None
@@ -724,9 +725,9 @@ EXAMPLES = dict(
 
 def make_app() -> typer.Typer:
     "Put all commands together."
-    app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None,
-                      pretty_exceptions_enable=False, context_settings=dict(help_option_names=['-h', '--help']),
-                      help='Learn a compact latent space of music, look into it, and play it back changed.')
+    about = 'Learn a compact latent space of music, look into it, and play it back changed.'
+    app = typer.Typer(cls=Commands, help=about, no_args_is_help=True, rich_markup_mode=None,
+                      pretty_exceptions_enable=False, context_settings=dict(help_option_names=['-h', '--help']))
     app.callback()(_for_all)
     for command in (run, analyze, make_map, train, encode, decode, with_edits(edit, {}), play, generate,
                     export, download, compositions, prepare, clear, info):

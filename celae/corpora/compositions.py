@@ -244,6 +244,7 @@ def _read_scores(entries, workers=None, cache=None):
                 jobs, title = [(entry,) for entry in new.values()], f'parsing {len(new)} scores'
                 known |= zip(new, map_jobs(_parse_score, jobs, title, workers, least=8))
                 _save_parsed(path, known)
+                known = _load_parsed(path)      # as it is stored, in float32, the first time too
             found |= {name: known[name] for name in mine}
     return found
 
