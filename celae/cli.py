@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['Folder', 'RunFolder', 'SoundFiles', 'Model', 'Seed', 'Cache', 'FoldersAreLabels', 'MaxClips', 'Overwrite', 'Rate',
            'Stereo', 'Device', 'Clusterer', 'Projection', 'Classifier', 'Steps', 'Tempo', 'Key', 'Prior', 'EXAMPLES',
-           'say', 'target_format', 'describe_sound', 'run', 'analyze', 'make_map', 'train', 'plan_files', 'each_file',
-           'encode', 'find_latents', 'beside_original', 'decode', 'edit', 'with_edits', 'Commands', 'play', 'generate',
-           'export', 'download', 'compositions', 'prepare', 'clear', 'info', 'load_additions', 'make_app', 'main']
+           'run', 'analyze', 'make_map', 'train', 'plan_files', 'each_file', 'encode', 'find_latents', 'decode', 'edit',
+           'play', 'generate', 'export', 'download', 'compositions', 'prepare', 'clear', 'info', 'load_additions',
+           'make_app', 'main']
 
 # %% ../nbs/05b_cli.ipynb #19955cc4
 import errno, inspect, io, json, logging, math, os, re, signal, sys, time, traceback, warnings
@@ -76,11 +76,8 @@ def _check_names(model=None, prior=None, style=None):
     "Refuse a model folder, a prior or a style that does not exist, before torch is loaded."
     known = shipped_models()
     for name in filter(None, (model, prior)):
-        if name in known or (Path(name)/'config.json').is_file(): continue
-        if not os.path.lexists(name):
-            raise ValueError(f'{name}: no such folder, and none of the models that ship ({", ".join(known)})')
-        from celae.models import model_folder
-        model_folder(name)                                      # says why it is none
+        if name not in known and not (Path(name)/'config.json').is_file():
+            raise ValueError(f'{name}: no model folder, and none of those that ship ({", ".join(known)})')
     priors = {prior} & known.keys() if prior else {name for name in known if name.startswith('prior-')}
     labels = {label for name in priors for label in _config(known[name]).get('labels', ())}
     if style and labels: match_name(style, sorted(labels), 'style')
@@ -99,30 +96,21 @@ def _need(extra, *modules):
     if missing: raise ValueError(f"{missing} missing: pip install 'celae[{extra}]'")
 
 # %% ../nbs/05b_cli.ipynb #ed08b8ed
-def say(
-    text,   # of one or more lines
-):
+def _say(text):
     "Print a result, with control characters as text."
     print('\n'.join(map(shown, str(text).split('\n'))), flush=True)
 
 def _channels(n): return {1: 'one channel', 2: 'two channels'}.get(n, f'{n} channels')
 
-def target_format(
-    own,                    # `SoundFormat` of the input
-    out: Path,              # file that is to be written
-    rate: int | None,       # asked for, in Hz; None: as it is
-    stereo: bool | None,    # two channels (True) or one (False)? None: as it is
-):                          # `SoundFormat`
-    "Choose the format of a result, or say what cannot be."
+def _target_format(own, out, rate, stereo):
+    "The format of a result, or an error that says what cannot be."
     if stereo and own.channels > 2:
         raise ValueError(f'{out}: {own.channels} channels cannot become two; leave out --stereo to keep '
                          'them, or use --mono')
     return own.adapted(out, rate, {None: None, True: 2, False: 1}[stereo])
 
-def describe_sound(
-    path: str | Path,    # a sound file
-) -> str:                # such as 'x.wav: 0:08, 44.1 kHz stereo'
-    "Describe a result: its length, rate and channels."
+def _describe_sound(path):
+    "Length, rate and channels of a result, such as `x.wav: 0:08, 44.1 kHz stereo`."
     from celae.audio import SoundFormat, open_audio
     with open_audio(path) as f: secs, made = f.frames / f.samplerate, SoundFormat(f.samplerate, f.channels)
     if secs < 1: return f'{shown(path)}: {secs:.2f} s, {made}'
@@ -160,7 +148,7 @@ def run(
     given |= dict(folder=str((folder or _builtin(cache, 4 if quick else 24, seed)).resolve()), seed=seed)
     methods = _given(clusterer=clusterer, projection=projection, classifier=classifier)
     settings = Settings(**given, split_folders=not folders_are_labels)
-    say(run_all(settings, out, device, resume, overwrite, cache, finish=write_report, **methods))
+    _say(run_all(settings, out, device, resume, overwrite, cache, finish=write_report, **methods))
 
 def _builtin(cache, tracks_per_style, seed):
     "Folder of the built-in music."
@@ -175,13 +163,13 @@ def analyze(run_folder: RunFolder, clusterer: Clusterer = None, projection: Proj
     from celae.report import write_report
     from celae.run import analyze as analyze_run
     methods = _given(clusterer=clusterer, projection=projection, classifier=classifier)
-    say(analyze_run(run_folder, **methods).round(3).to_string())
-    say(write_report(run_folder))
+    _say(analyze_run(run_folder, **methods).round(3).to_string())
+    _say(write_report(run_folder))
 
 def make_map(run_folder: RunFolder, projection: Projection = None):
     "Make a map of all clips of a run, a page on which one can click and hear them."
     from celae.run import write_map
-    say(write_map(run_folder, **_given(projection=projection)))
+    _say(write_map(run_folder, **_given(projection=projection)))
 
 # %% ../nbs/05b_cli.ipynb #ef6bdb45
 def _training_folder(out, start, resume, overwrite):
@@ -195,10 +183,9 @@ def _training_folder(out, start, resume, overwrite):
 
 def _said(scores, before):
     "Means of the scores in words."
-    def said(name):
-        was = '' if before is None else f' (before: {before[name].mean():.3g})'
-        return f'{name} {scores[name].mean():.3g}{was}'
-    return f'on {len(scores)} test clips ' + ', '.join(map(said, ('snr', 'mel', 'stft')))
+    def was(name): return '' if before is None else f' (before: {before[name].mean():.3g})'
+    said = [f'{name} {scores[name].mean():.3g}{was(name)}' for name in ('snr', 'mel', 'stft')]
+    return f'on {len(scores)} test clips {", ".join(said)}'
 
 def _train(net, config, clips, out, start, device, rank, **how):
     "Fit a model; of several processes the first scores it and writes its card."
@@ -218,7 +205,7 @@ def _train(net, config, clips, out, start, device, rank, **how):
                f'{config.steps} steps, seed {config.seed}{", from the weights " + weights if start else ""}.')
     card = model_card(net, [learned, f'{said[0].upper()}{said[1:]}.'])
     with atomic_write(out/'README.md') as file: file.write_text(card, 'utf-8')
-    say(f'{out}: {said}')
+    _say(f'{out}: {said}')
 
 # %% ../nbs/05b_cli.ipynb #23e11d90
 def train(
@@ -334,7 +321,7 @@ def each_file(
     "Do every file; name those that fail and go on; fail only if none is left, and of one file as it does."
     n_done = 0
     for file, result in plan.items():
-        try: say(work(file, result))
+        try: _say(work(file, result))
         except Exception as e:
             if len(plan) == 1 or isinstance(e, OSError) and e.errno in _FOR_ALL: raise
             log.warning('%s', e if isinstance(e, ValueError) else f'{file}: {_reason(e)}')
@@ -411,9 +398,7 @@ def find_latents(
     warn_left_out((f, 'a link out of this folder is not followed') for f in outside)
     return [f for f in found if f not in outside]
 
-def beside_original(
-    path: Path,   # where a latent would be decoded to
-) -> Path:        # the same, or `<name>.decoded.wav`
+def _beside_original(path):
     "A different name where a sound of this name exists, most likely the original."
     from celae.audio import AUDIO_TYPES, OTHER_TYPES
     endings = [case(ending) for ending in (*AUDIO_TYPES, *OTHER_TYPES) for case in (str.lower, str.upper)]
@@ -434,7 +419,7 @@ def decode(
     rate: Rate = None, stereo: Stereo = None, device: Device = 'auto', overwrite: Overwrite = False,
 ):
     "Turn latent files back into sound: song.wav, or song.decoded.wav where the original is."
-    plan = plan_files(files, find_latents, out, AUDIO_OUT, overwrite, beside_original)
+    plan = plan_files(files, find_latents, out, AUDIO_OUT, overwrite, _beside_original)
     _check_rates(plan, rate)
     _check_names(model)
     from celae.audio import SoundFormat
@@ -444,9 +429,9 @@ def decode(
     def work(path, result):
         stored = load_latent(path, net)
         n = len(stored.latent.z)
-        to = target_format(stored.source or SoundFormat(stored.sr, n), result, rate, stereo)
+        to = _target_format(stored.source or SoundFormat(stored.sr, n), result, rate, stereo)
         write_decoded(result, stored.codec, stored.latent, stored.n_samples, like=to)
-        return f'{describe_sound(result)} (from {_channels(n)} at 22 kHz)'
+        return f'{_describe_sound(result)} (from {_channels(n)} at 22 kHz)'
     each_file(plan, work)
 
 # %% ../nbs/05b_cli.ipynb #a3afa710
@@ -455,7 +440,7 @@ def _edited(file, out, change, net, rate, stereo, keep_air):
     from celae.audio import SR, Air, edited_loudness, read_blocks, sound_format
     from celae.latent_files import encode_file, write_decoded
     own = sound_format(file)
-    to = target_format(own, out, rate, stereo)
+    to = _target_format(own, out, rate, stereo)
     air, n = None, own.channels if to.channels > 1 else 1
     if change.keeps_place and keep_air is not False and min(own.rate, to.rate) > SR:
         air = Air(file, to.channels == 1, change.gain)
@@ -464,7 +449,7 @@ def _edited(file, out, change, net, rate, stereo, keep_air):
     latent, n_samples = encode_file(net, file, n > 1)
     lufs = edited_loudness(read_blocks(file, stereo=n > 1), SR, change.gain)
     write_decoded(out, net, change(latent, net), n_samples, like=to, air=air, lufs=lufs)
-    return describe_sound(out)
+    return _describe_sound(out)
 
 def edit(
     files: SoundFiles, out: Annotated[str, _SOUND_OUT],
@@ -478,20 +463,15 @@ def edit(
     plan = plan_files(files, _find_audio, out, AUDIO_OUT, overwrite)
     _check_rates(plan, rate)
     _check_names(model)
+    import torch
     from celae.edits import make_edit
     net, values = _musical(model, device), {name.replace('_', '-'): value for name, value in options.items()}
     change = make_edit(values, seed, net.frame)
     if keep_air and not change.keeps_place:
         raise ValueError('--keep-air: what is above 11 kHz would stay where it is, while these edits move '
                          'the tones; leave it out')
-    _try_edit(change, net)
+    change(net.encode(torch.zeros(1, 1, 22_050)), net)        # refuses here, and not after an hour
     each_file(plan, lambda file, result: _edited(file, result, change, net, rate, stereo, keep_air))
-
-def _try_edit(change, net):
-    "Refuse here, and not after an hour, what a model cannot do."
-    import torch
-    from celae.audio import SR
-    change(net.encode(torch.zeros(1, 1, SR)), net)
 
 # %% ../nbs/05b_cli.ipynb #7f26b620
 _FRAME = 2048 / 22_050     # seconds of a frame, where no model is loaded that knows
@@ -506,11 +486,8 @@ def _as_argument(name, p):
     return inspect.Parameter(name.replace('-', '_'), inspect.Parameter.KEYWORD_ONLY, default=default,
                              annotation=Annotated[type(default), option])
 
-def with_edits(
-    command,        # a function that takes edits as `**options`
-    options: dict,  # option -> `Parameter`, from `celae.edits.edit_options`
-):                  # the function as typer wants it
-    "Give a command an option for each parameter."
+def _with_edits(command, options):
+    "Give a command that takes edits as `**options` an option for each parameter of `edit_options`."
     @wraps(command)
     def called(**values): return command(**values)
     *given, _ = inspect.signature(command).parameters.values()
@@ -520,13 +497,13 @@ def with_edits(
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     return called
 
-class Commands(TyperGroup):
+class _Commands(TyperGroup):
     "Commands, of which `edit` gets its options when it is asked for."
     def resolve_command(self, ctx, args):
         if args and args[0] == 'edit':
             from celae.edits import edit_options
             single = typer.Typer(add_completion=False, rich_markup_mode=None)
-            single.command(epilog=f'Example: {EXAMPLES["edit"]}')(with_edits(edit, edit_options()))
+            single.command(epilog=f'Example: {EXAMPLES["edit"]}')(_with_edits(edit, edit_options()))
             self.add_command(typer.main.get_command(single), 'edit')
         return super().resolve_command(ctx, args)
 
@@ -559,7 +536,7 @@ def _generated(parts, out, begin, seconds, strength, style, seed, rate, stereo, 
     from celae.audio import SR, SoundFormat, sound_format, write_audio
     from celae.generation import generate, vary_file
     own = sound_format(begin) if begin else SoundFormat(SR)
-    to = target_format(own, out, rate, stereo)
+    to = _target_format(own, out, rate, stereo)
     n, made_at = own.channels if to.channels > 1 else 1, to.rate if begin else SR
     secs = seconds if seconds is not None else 0. if begin and strength else 20.
     how = 'varied' if strength else 'continued'
@@ -567,7 +544,7 @@ def _generated(parts, out, begin, seconds, strength, style, seed, rate, stereo, 
     if begin: wav = vary_file(*parts, begin, secs, strength, style, seed, n > 1, rate=made_at, **asked)
     else: wav = generate(*parts, style, secs, seed, **asked)
     write_audio(out, wav, made_at, like=to)
-    say(describe_sound(out))
+    _say(_describe_sound(out))
 
 # %% ../nbs/05b_cli.ipynb #954911fe
 Tempo = Annotated[float | None, Option(
@@ -615,7 +592,7 @@ def export(
     if not isinstance(net, MusicAutoencoder):
         raise ValueError(f'{model}: is a {type(net).__name__}, which cannot be exported')
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)
-    with warnings.catch_warnings(action='ignore'): say(export_onnx(net, out))     # what torch says of itself
+    with warnings.catch_warnings(action='ignore'): _say(export_onnx(net, out))     # what torch says of itself
 
 def download(
     name: Annotated[str, Argument(help='gtzan, fma-small or fma-medium.', show_default=False)],
@@ -624,7 +601,7 @@ def download(
 ):
     "Download a known collection of music with its published split."
     from celae.corpora.published import download as fetch
-    say(fetch(name, out or Path(name)))
+    _say(fetch(name, out or Path(name)))
 
 # %% ../nbs/05b_cli.ipynb #568b8c3d
 def compositions(
@@ -641,7 +618,7 @@ def compositions(
     "Render real scores of twelve genres, with their notes, beats and keys."
     from celae.corpora.compositions import write_compositions
     chosen = genres.replace(',', ' ').split() if genres else None
-    say(write_compositions(out, pieces, seed, instruments, accompany, chosen, soundfont))
+    _say(write_compositions(out, pieces, seed, instruments, accompany, chosen, soundfont))
 
 # %% ../nbs/05b_cli.ipynb #ba81f305
 def prepare(folder: Folder, max_clips: MaxClips = None, seed: Seed = 0, cache: Cache = None,
@@ -652,7 +629,7 @@ def prepare(folder: Folder, max_clips: MaxClips = None, seed: Seed = 0, cache: C
     start, table = time.time(), clip_table(folder, max_clips, seed=seed, split_folders=not folders_are_labels)
     clips = load_clips(table, cache)
     took, samples = time.time() - start, len(clips) * clips.wavs.shape[1]
-    say(f'{cache or cache_folder()}: {len(clips)} of {len(table)} clips of {clips.tracks.nunique()} tracks, '
+    _say(f'{cache or cache_folder()}: {len(clips)} of {len(table)} clips of {clips.tracks.nunique()} tracks, '
         f'{samples / SR / 3600:.1f} hours in {took:.0f} s ({samples / SR / max(took, .1):.0f} x real time), '
         f'{samples * 2 / 1e9:.2f} GB')
 
@@ -665,7 +642,7 @@ def clear(cache: Cache = None):
         freed += file.stat().st_size
         file.unlink()
     if os.path.isdir(folder): private_folder(folder).cleanup()        # with what killed processes have left
-    say(f'{folder}: {freed / 1e9:.2f} GB deleted')
+    _say(f'{folder}: {freed / 1e9:.2f} GB deleted')
 
 def info():
     "Say what is installed, which models ship, and where decoded music is kept."
@@ -681,7 +658,7 @@ def info():
         print(f'{folder.name}: {about["model"]}; {", ".join(names)}')
     cache = cache_folder()
     kept = sum(f.stat().st_size for f in cache.rglob('*') if f.is_file()) if cache.exists() else 0
-    say(f'decoded music: {cache}, {kept / 1e9:.1f} GB; it can be deleted at any time')
+    _say(f'decoded music: {cache}, {kept / 1e9:.1f} GB; it can be deleted at any time')
 
 # %% ../nbs/05b_cli.ipynb #27e04825
 def load_additions(
@@ -725,11 +702,12 @@ EXAMPLES = dict(
 
 def make_app() -> typer.Typer:
     "Put all commands together."
+    settings = dict(help_option_names=['-h', '--help'])
     about = 'Learn a compact latent space of music, look into it, and play it back changed.'
-    app = typer.Typer(cls=Commands, help=about, no_args_is_help=True, rich_markup_mode=None,
-                      pretty_exceptions_enable=False, context_settings=dict(help_option_names=['-h', '--help']))
+    app = typer.Typer(cls=_Commands, help=about, no_args_is_help=True, rich_markup_mode=None,
+                      pretty_exceptions_enable=False, context_settings=settings)
     app.callback()(_for_all)
-    for command in (run, analyze, make_map, train, encode, decode, with_edits(edit, {}), play, generate,
+    for command in (run, analyze, make_map, train, encode, decode, _with_edits(edit, {}), play, generate,
                     export, download, compositions, prepare, clear, info):
         name = command.__name__.removeprefix('make_')
         app.command(name, epilog=f'Example: {EXAMPLES[name]}')(command)
