@@ -154,7 +154,7 @@ def _builtin(cache, tracks_per_style, seed):
     "Folder of the built-in music."
     from celae.corpora.builtin import builtin_music
     from celae.files import open_cache
-    return builtin_music(open_cache(cache)/f'builtin-{tracks_per_style}-{seed}', tracks_per_style, seed=seed)
+    return builtin_music(open_cache(cache)/f'music-{tracks_per_style}-{seed}', tracks_per_style, seed=seed)
 
 # %% ../nbs/05b_cli.ipynb #3adfdd5e
 def analyze(run_folder: RunFolder, clusterer: Clusterer = None, projection: Projection = None,
