@@ -28,7 +28,7 @@ WINDOW, BATCH = 3, 12     # clips that are learned as one, and windows in a batc
 
 def built_in(cache, seed=20_000, tracks=TRACKS):
     "The built-in music that the prior learns from, of a seed that nothing else uses."
-    return builtin_music(cache/f'builtin-{tracks}-{seed}', tracks, secs=SECS, seed=seed)
+    return builtin_music(cache/f'music-{tracks}-{seed}', tracks, secs=SECS, seed=seed)
 
 def known_clips(music, cache):
     "The clips that a prior learns from, with their splits."

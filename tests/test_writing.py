@@ -113,7 +113,7 @@ def test_links_to_one_folder_and_disks_that_ignore_case(tmp_path, monkeypatch, c
     for name in ('a/x.wav', 'a/X.wav', 'a/y.wav'): (tmp_path/name).write_bytes(b'x')
 
     def results(*names, **how):
-        plan = cli.plan_files([tmp_path/name for name in names], None, None, '.celae', **how)
+        plan = cli.plan_files([tmp_path/name for name in names], None, None, ('.celae',), **how)
         return [str(path.relative_to(tmp_path)) for path in plan.values()]
     assert results('a/x.wav', 'b/x.wav', 'a/y.wav') == ['a/x.celae', 'a/y.celae']
     assert 'left out' in caplog.text
