@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from numbers import Integral
 from numbers import Real
-from safetensors import safe_open
-import torch
 
 # %% ../nbs/00b_untrusted.ipynb #6272e430
 FREE_SECS, BYTES_PER_SEC = 60, 40        # of sound: a minute in any file, and a second for each 40 bytes
@@ -117,6 +115,8 @@ def open_tensors(
     if not Path(path).is_file(): raise ValueError('not a plain file')
     with open(path, 'rb') as f: n_bytes = int.from_bytes(f.read(8), 'little')
     if n_bytes > MAX_HEADER: raise ValueError('not a file of tensors')
+    import torch
+    from safetensors import safe_open
     with torch.device('cpu'), safe_open(path, 'pt') as f: yield f
 
 def tensor_shapes(
