@@ -18,6 +18,7 @@ import numpy as np
 import pyloudnorm
 import torch
 from common import write
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -26,8 +27,7 @@ from celae.autoencoder import load_model
 from celae.data import CLIP_SAMPLES, clip_table, load_clips
 from celae.audio import SR
 from celae.files import progress
-from celae.edits import (Freeze, Gain, Mask, Move, Noise, Shuffle, Smooth, Towards, Transpose, class_direction, combine_rates,
-                         principal_directions, stretch)
+from celae.edits import Freeze, Gain, Mask, Move, Noise, Shuffle, Smooth, Towards, Transpose, stretch
 from celae.latent_analysis import encode_clips
 from celae.metrics import log_spectral_distance
 from celae.corpora.builtin import builtin_music
@@ -55,25 +55,31 @@ def stretch_wave(factor, wav, other): return torch.from_numpy(librosa.effects.ti
 def transpose_wave(semitones, wav, other): return torch.from_numpy(librosa.effects.pitch_shift(wav[0, 0].numpy(), sr=SR, n_steps=semitones))[None, None]
 
 
+def combine_rates(slow, fast, smooth):
+    "The low-pass part in time of one clip with the high-pass part of a different one."
+    return slow.with_z(smooth(slow).z + fast.z - smooth(fast).z)
+
+
 def edits_of(model, z, labels):
     "name -> (unit of the dose, doses, edit of (latent, other, label) by dose, the same on waveforms (dose, wav, other) or None)."
-    kinds = {label: class_direction(z[labels == label], z[labels != label]) for label in np.unique(labels)}
-    axes, _ = principal_directions(z)
     target = np.unique(labels)[-1]
+    to_target = z[labels == target].mean((0, 2)) - z[labels != target].mean((0, 2))
+    pca = PCA(1, random_state=0).fit(z.mT.reshape(-1, z.shape[1]).numpy())
+    axis = torch.from_numpy(pca.components_[0] * pca.explained_variance_[0]**.5).float()
     return {
         'gain': ('factor', (.25, .5, 1, 1.5, 2, 3), lambda dose, a, b: Gain(dose)(a), lambda dose, wav, other: dose * wav),
         'noise': ('share of the standard deviation', (0, .25, .5, 1, 2), lambda dose, a, b: Noise(dose)(a),
                   lambda dose, wav, other: wav + dose * wav.std() * torch.randn(wav.shape, generator=torch.Generator().manual_seed(0))),
         'smoothing': ('frames, or samples', (1, 2, 4, 8, 16), lambda dose, a, b: Smooth(dose)(a), smooth_wave),
-        'class direction': (f'times the way to {target}', (0, .5, 1, 2, 4), lambda dose, a, b: Move(kinds[target], dose)(a), None),
-        'principal direction': ('standard deviations of the first', (-3, -1.5, 0, 1.5, 3), lambda dose, a, b: Move(axes[0], dose)(a), None),
+        'class direction': (f'times the way to {target}', (0, .5, 1, 2, 4), lambda dose, a, b: Move(to_target, dose)(a), None),
+        'principal direction': ('standard deviations of the first', (-3, -1.5, 0, 1.5, 3), lambda dose, a, b: Move(axis, dose)(a), None),
         'transpose': ('semitones', (-7, -3, 0, 3, 7), lambda dose, a, b: Transpose(dose)(a, model), transpose_wave),
         'mask': ('channels of 64 silenced', (0, 8, 16, 32, 48, 60), lambda dose, a, b: Mask(dose)(a), None),
         'shuffle': ('frames in a piece', (54, 16, 8, 4, 2, 1), lambda dose, a, b: Shuffle(dose)(a), shuffle_wave),
         'freeze': ('first frame held', (54, 40, 27, 13, 4), lambda dose, a, b: Freeze(dose)(a), freeze_wave),
         'interpolation': ('weight of the other', (0, .25, .5, .75, 1), lambda dose, a, b: Towards(b, dose)(a), lambda dose, wav, other: torch.lerp(wav, other, dose)),
         'spherical interpolation': ('weight of the other', (0, .25, .5, .75, 1), lambda dose, a, b: Towards(b, dose, kind='spherical')(a), None),
-        'combined rates': ('frames of the window', (32, 16, 8, 4, 2, 1), lambda dose, a, b: combine_rates(a, b, dose), None),
+        'combined rates': ('frames of the window', (32, 16, 8, 4, 2, 1), lambda dose, a, b: combine_rates(a, b, Smooth(dose)), None),
         'stretch': ('times as long', (.5, .75, 1, 1.5, 2), lambda dose, a, b: stretch(a, round(dose * a.z.shape[2])), stretch_wave)}
 
 

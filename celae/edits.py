@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from .files import match_name
 from .untrusted import check_number
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
     from celae.models import Codec, Latent
 
@@ -29,9 +28,7 @@ class Parameter:
     slider: float | None = None   # greatest value of a slider; None: `high`
     unit: str = ''    # words of `help` that the command says as seconds, of a length in frames
 
-def parameter(
-    *values, **more,  # as of `Parameter`
-):                    # the field of a dataclass
+def parameter(*values, **more):   # as of `Parameter`; gives the field of a dataclass
     "Declare a parameter of an edit."
     p = Parameter(*values, **more)
     return field(default=p.default, metadata=dict(parameter=p))
@@ -52,28 +49,20 @@ class Edit:
         "Its declared parameters."
         return {f.name: f.metadata['parameter'] for f in fields(cls) if 'parameter' in f.metadata}
 
-    def __call__(self,
-        latent: 'Latent',              # without detail
-        codec: 'Codec | None' = None,  # that made it; only transposing needs it
-    ) -> 'Latent':                     # changed `z`, the same level
-        "Change a latent."
+    def __call__(self, latent: 'Latent', codec: 'Codec | None' = None) -> 'Latent':
+        "Change a latent without detail; only transposing needs the codec."
         return latent.with_z(self.change(latent.z, codec))
 
     def change(self, z, codec=None): raise NotImplementedError   # `z` (b, d, n) to a changed one
 
     def __rshift__(self, other): return Chain((self, other))
 
-# %% ../nbs/04a_edits.ipynb #51db282a
 @dataclass(frozen=True)
 class Chain(Edit):
     "One edit after another."
     edits: tuple  # first to last
-
-    @property
-    def keeps_place(self): return all(edit.keeps_place for edit in self.edits)
-
-    @property
-    def gain(self): return float(prod(edit.gain for edit in self.edits))
+    keeps_place = property(lambda self: all(edit.keeps_place for edit in self.edits))
+    gain = property(lambda self: float(prod(edit.gain for edit in self.edits)))
 
     def __call__(self, latent, codec=None):
         for edit in self.edits: latent = edit(latent, codec)
@@ -84,9 +73,7 @@ class Chain(Edit):
 class Gain(Edit):
     "Amplify the latent, or attenuate it."
     factor: float = parameter(1., 0, 8, 'amplify the latent; below 1 attenuates', slider=3)
-
-    @property
-    def gain(self): return self.factor
+    gain = property(lambda self: self.factor)
 
     def change(self, z, codec=None): return z * self.factor
 
@@ -115,7 +102,6 @@ class Noise(Edit):
         noise = torch.randn(z.shape, generator=seeded(self.seed), dtype=torch.float32, device='cpu').to(z)
         return z + self.amount * z.std() * noise
 
-# %% ../nbs/04a_edits.ipynb #5ac42b56
 @dataclass(frozen=True)
 class Smooth(Edit):
     "Pool the latent over time."
@@ -148,7 +134,6 @@ class Move(Edit):
 
     def change(self, z, codec=None): return z + self.amount * self.direction.to(z)[:, None]
 
-# %% ../nbs/04a_edits.ipynb #d904a109
 @dataclass(frozen=True)
 class Mask(Edit):
     "Silence channels."
@@ -185,10 +170,9 @@ class Freeze(Edit):
     keeps_place = False
 
     def change(self, z, codec=None):
-        last = z.shape[2] - 1
-        start = last if self.start < 0 else min(self.start, last)
-        held = [min(start + i % self.loop, last) for i in range(last + 1 - start)]
-        return z[..., [*range(start), *held]]
+        n = z.shape[2]
+        start = min(self.start, n - 1) % n              # of -1 the last frame, and nothing changes
+        return z[..., [*range(start), *(min(start + i % self.loop, n - 1) for i in range(n - start))]]
 
 # %% ../nbs/04a_edits.ipynb #2a7bfb59
 def _alike(latents):
@@ -224,24 +208,18 @@ def interpolate(
     import torch
     paths, (a, b) = dict(linear=torch.lerp, spherical=_slerp), _alike([a, b])
     weight = torch.as_tensor(weight).to(a.z)
-    if weight.ndim: weight = weight[..., :a.z.shape[2]]
     z = paths[match_name(kind, paths, 'kind')](a.z, b.z, weight)
     return replace(a, z=z, level=None if a.level is None else torch.lerp(a.level, b.level, weight.mean()))
 
-# %% ../nbs/04a_edits.ipynb #bb6beb01
+
 @dataclass(frozen=True, eq=False)
 class Towards(Edit):
     "Interpolate towards a different clip."
-    other: 'Latent'             # z of at least as many frames
-    weight: float = .5          # 0: nothing of it, 1: nothing else
-    until: float | None = None  # weight of the last frame, approached over time; None: `weight` throughout
-    kind: str = 'linear'        # 'linear' or 'spherical'
+    other: 'Latent'                  # z of at least as many frames
+    weight: 'float | Tensor' = .5    # 0: nothing of it, 1: nothing else; see `interpolate`
+    kind: str = 'linear'             # 'linear' or 'spherical'
 
-    def __call__(self, latent, codec=None):
-        import torch
-        n = min(latent.z.shape[2], self.other.z.shape[2])
-        weight = self.weight if self.until is None else torch.linspace(self.weight, self.until, n)
-        return interpolate(latent, self.other, weight, self.kind)
+    def __call__(self, latent, codec=None): return interpolate(latent, self.other, self.weight, self.kind)
 
 # %% ../nbs/04a_edits.ipynb #06c9c9c0
 def warp(
@@ -260,8 +238,8 @@ def stretch(
     n_frames: int,      # wanted length
 ) -> 'Latent':          # z (b, d, n_frames)
     "Slow a latent down or speed it up; the pitch stays."
-    last = latent.z.shape[2] - 1
-    return warp(latent, [last * i / max(1, n_frames - 1) for i in range(n_frames)])
+    step = (latent.z.shape[2] - 1) / max(1, n_frames - 1)
+    return warp(latent, [step * i for i in range(n_frames)])
 
 # %% ../nbs/04a_edits.ipynb #2799b0d2
 def random_latent(
@@ -284,14 +262,14 @@ def random_latent(
 EDITS = dict(transpose=Transpose, shuffle=Shuffle, freeze=Freeze, mask=Mask, smooth=Smooth, noise=Noise,
              gain=Gain)
 
-def _options(name):
-    "option -> field and `Parameter`, of an edit of the registry."
-    parameters = EDITS[name].parameters().items()
-    return {f'{name}-{key}' if i else name: (key, p) for i, (key, p) in enumerate(parameters)}
+def _table():
+    "Option, edit, field and `Parameter` of all that can be set."
+    return [(f'{name}-{key}' if i else name, name, key, p) for name, cls in EDITS.items()
+            for i, (key, p) in enumerate(cls.parameters().items())]
 
 def edit_options() -> dict:   # option -> `Parameter`
     "All parameters of the edits of the registry."
-    return {option: p for name in EDITS for option, (_, p) in _options(name).items()}
+    return {option: p for option, *_, p in _table()}
 
 # %% ../nbs/04a_edits.ipynb #b7dcf249
 def _value(option, p, value, frame):
@@ -302,8 +280,7 @@ def _value(option, p, value, frame):
     check_number(f'{option} in seconds', value, 0, round(p.high * frame / SR, 2))
     n, least = round(value * SR / frame), p.default + 1 if option in EDITS else p.low
     if n >= least: return n
-    raise ValueError(f'{option} is {value} s, which changes nothing: '
-                     f'{(least - .49) * frame / SR:.2f} s is the least')
+    raise ValueError(f'{option} of {value} s changes nothing; {(least - .49) * frame / SR:.2f} s would')
 
 def make_edit(
     values: dict,     # option, as in `edit_options` -> value; all others have their defaults
@@ -311,16 +288,13 @@ def make_edit(
     frame: float | None = None,   # samples in a frame of z, where lengths are in seconds; None: in frames
 ) -> Edit:            # the edits that change something, chained
     "Make one edit from the options of a command or the sliders of a panel."
-    edits, known = [], edit_options()
-    if unknown := values.keys() - known.keys():
-        raise ValueError(f'unknown edit {min(unknown)!r}; choose from {", ".join(known)}')
-    for name, cls in EDITS.items():
-        options = _options(name)
-        given = {o: _value(o, p, values[o], frame) for o, (_, p) in options.items() if o in values}
-        changed = {o: value for o, value in given.items() if value != options[o][1].default}
-        if not changed: continue
-        if name not in changed: raise ValueError(f'{min(changed)} does nothing without {name}')
-        settings = {options[o][0]: value for o, value in changed.items()}
-        if hasattr(cls, 'seed'): settings['seed'] = seed
-        edits.append(cls(**settings))                   # refuses values out of range
-    return Chain(tuple(edits))
+    if unknown := values.keys() - edit_options().keys():
+        raise ValueError(f'unknown edit {min(unknown)!r}; choose from {", ".join(edit_options())}')
+    changed = {}
+    for option, name, key, p in _table():
+        value = _value(option, p, values[option], frame) if option in values else p.default
+        if value == p.default: continue
+        if option == name: changed[name] = dict(seed=seed) if hasattr(EDITS[name], 'seed') else {}
+        if name not in changed: raise ValueError(f'{option} does nothing without {name}')
+        changed[name][key] = value
+    return Chain(tuple(EDITS[name](**settings) for name, settings in changed.items()))   # refuses bad values
