@@ -227,7 +227,7 @@ def _guided(flow, z, t, asked, guidance):
     return sum((factor * part for factor, part in zip(factors.values(), v)), torch.zeros_like(z))
 
 # %% ../nbs/04_generation.ipynb #d7ee44a5
-FRAME_SECS = MusicAutoencoder.frame / SR     # from frame to frame of `z`
+FRAME_SECS = MusicAutoencoder.frame / MusicAutoencoder.sr     # from frame to frame of `z`
 ANY = 'any'       # of a key or beats: leave it to the network
 
 def _beat_rows(beats, example, n_frames):
@@ -479,9 +479,10 @@ def generate(
     guidance: float | dict | None = None,   # see `_weights`
 ) -> np.ndarray:                # sound (1, t) at 22 050 Hz, -16 LUFS or as loud as its peaks allow
     "Make new music."
-    model, n_samples = _fitting(prior, model), round(check_number('secs', secs, .1, 3600) * SR)
+    model = _fitting(prior, model)
+    n_samples = round(check_number('secs', secs, .1, 3600) * model.sr)
     beats = _beats_of(tempo, beats, secs)
-    latent = prior.sample(label, 1, model.n_frames(n_samples), seed, key, beats, guidance)
+    latent = prior.sample(label, 1, model.latent_shape(n_samples)[1], seed, key, beats, guidance)
     return set_loudness(fade(_decode_whole(model, latent, n_samples), out_secs=_ending_secs(beats, secs)))
 
 # %% ../nbs/04_generation.ipynb #e89a6bee
@@ -553,15 +554,16 @@ def vary_file(
     rate: int = SR,              # of the result in Hz
 ) -> np.ndarray:                 # sound (c, t); without `strength` it begins with the file itself
     "Vary a file, continue it, or both."
-    model, wav = _fitting(prior, model), read_audio(path, stereo=stereo, n_samples=60 * SR)
-    if wav.shape[1] < SR // 2: raise AudioError(f'{path}: shorter than half a second')
-    n_samples = wav.shape[1] + round(check_number('secs', secs, 0, 3600) * SR)
-    beats = _beats_of(tempo, beats, n_samples / SR) or find_beats(wav) or ANY
+    model, sr = _fitting(prior, model), model.sr
+    wav = read_audio(path, sr, stereo, n_samples=60 * sr)
+    if wav.shape[1] < sr // 2: raise AudioError(f'{path}: shorter than half a second')
+    n_samples = wav.shape[1] + round(check_number('secs', secs, 0, 3600) * sr)
+    beats = _beats_of(tempo, beats, n_samples / sr) or find_beats(wav) or ANY
     how = dict(label=label, seed=seed, key=key or estimate_key(wav), beats=beats)
     latent = model.encode(torch.from_numpy(wav)[:, None])
-    latent = _varied(prior, latent, strength, model.n_frames(n_samples) - latent.z.shape[2], **how)
+    latent = _varied(prior, latent, strength, model.latent_shape(n_samples)[1] - latent.z.shape[2], **how)
     made, before = _decode_whole(model, latent, n_samples), loudness(wav)
-    if rate != SR: made = soxr.resample(made.T, SR, rate).T
+    if rate != sr: made = soxr.resample(made.T, sr, rate).T
     end_secs = _ending_secs(beats, secs) if secs else .005
     if not strength: return _joined(read_audio(path, rate, stereo, n_samples=60 * rate), made, rate, end_secs)
     wanted = before if np.isfinite(before) else None
