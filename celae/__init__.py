@@ -5,7 +5,8 @@
 >>> wav = celae.decode(latent)                              # and back: a tensor (b, 1, t) at 22 050 Hz
 >>> lower = celae.edit('song.mp3', transpose=-3, smooth=.4) # an array (c, t)
 
-`embed` gives vectors for scikit-learn, `generate` makes new music, `edits` holds all edits. The modules behind these
+`embed` gives vectors for scikit-learn, `generate` makes new music, `save_latent` and `load_latent` keep latents as
+files, and `edits` holds all edits. The modules behind these
 names, one a page of the documentation, are imported when they are first needed: `import celae` itself costs nothing.
 """
 from importlib import import_module
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from .api import encode as encode
     from .api import generate as generate
     from .autoencoder import load_model as load_model
-    from .data import read_audio as read_audio
+    from .audio import read_audio as read_audio
+    from .latent_files import load_latent as load_latent
+    from .latent_files import save_latent as save_latent
     __version__: str
 
-_HOMES = dict(load_model='autoencoder', read_audio='data', encode='api', decode='api', embed='api', edit='api', generate='api')
+_HOMES = dict(load_model='autoencoder', read_audio='audio', load_latent='latent_files', save_latent='latent_files',
+              encode='api', decode='api', embed='api', edit='api', generate='api')
 __all__ = ['__version__', 'edits', *_HOMES]
 
 
