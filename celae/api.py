@@ -36,7 +36,7 @@ from .models import Codec, Latent, in_evaluation
 from .untrusted import MAX_CHANNELS, check_number
 
 # %% ../nbs/05c_api.ipynb #60f7bd4e
-def __several(sound):
+def _several(sound):
     "Is it a list of sounds? Not of a list of numbers, nor of a pair of samples and their rate."
     if not isinstance(sound, (list, tuple)) or not sound: return False
     return not any(isinstance(each, Real) for each in sound[:2])
@@ -103,7 +103,7 @@ def _check_sound(wav, sr):
     if not 1 <= wav.ndim <= 3 or not wav.size:
         raise ValueError(f'a sound of shape {wav.shape} is not (t,), (c, t) or (b, c, t)')
     if wav.ndim > 1 and wav.shape[-2] > min(MAX_CHANNELS, wav.shape[-1]):
-        raise ValueError(f'{wav.shape[-2]} channels of {wav.shape[-1]} samples: they come first, transpose it')
+        raise ValueError(f'{wav.shape[-2]} channels, {wav.shape[-1]} samples: they come first, transpose it')
     if not np.isfinite(peak := np.abs(wav).max()): raise ValueError('the sound holds NaN or Inf')
     if peak > LOUDEST: raise ValueError(f'samples reach {peak:.4g}; full scale is 1')
     if peak > 100: log.warning('samples reach %.0f times full scale, as if they were integers', peak)
