@@ -280,7 +280,7 @@ def _value(option, p, value, frame):
     check_number(f'{option} in seconds', value, 0, round(p.high * frame / SR, 2))
     n, least = round(value * SR / frame), p.default + 1 if option in EDITS else p.low
     if n >= least: return n
-    raise ValueError(f'{option} of {value} s changes nothing; {(least - .49) * frame / SR:.2f} s would')
+    raise ValueError(f'{option}={value} s changes nothing: {(least - .49) * frame / SR:.2f} s is the least')
 
 def make_edit(
     values: dict,     # option, as in `edit_options` -> value; all others have their defaults

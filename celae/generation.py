@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['WINDOW', 'N_EXAMPLES', 'GUIDANCE', 'FRAME_SECS', 'ANY', 'P_OPEN', 'P_ALL_OPEN', 'P_BEGUN', 'P_GAP', 'TIME_LOGIT',
-           'PRIORS', 'LocalAttention', 'ConditionedBlock', 'Conditions', 'VelocityNetwork', 'integrate',
-           'LatentStatistics', 'conditions_from', 'Known', 'LatentPrior', 'flow_loss', 'fit_prior', 'load_prior',
-           'find_prior', 'generate', 'continue_clip', 'inpaint', 'vary', 'vary_file']
+           'PRIORS', 'Conditions', 'VelocityNetwork', 'LatentStatistics', 'Known', 'LatentPrior', 'flow_loss',
+           'fit_prior', 'load_prior', 'find_prior', 'generate', 'continue_clip', 'inpaint', 'vary', 'vary_file']
 
 # %% ../nbs/04_generation.ipynb #9d85df1b
 import json
@@ -60,12 +59,9 @@ def _near_attention(q, k, v):
     return near.flatten(2, 3)[:, :, :n]
 
 # %% ../nbs/04_generation.ipynb #29fa2fb2
-class LocalAttention(nn.Module):
+class _Attention(nn.Module):
     "Multi-head attention with rotary positions."
-    def __init__(self,
-        width: int,        # channels in and out
-        n_heads: int = 6,  # that share them
-    ):
+    def __init__(self, width, n_heads=6):   # channels in and out, which the heads share
         super().__init__()
         if width % (2 * n_heads): raise ValueError(f'{width} channels are not pairs for {n_heads} heads')
         self.n_heads = n_heads
@@ -77,16 +73,12 @@ class LocalAttention(nn.Module):
         return self.out(rearrange(_near_attention(q, k, v), 'b h n d -> b n (h d)'))
 
 # %% ../nbs/04_generation.ipynb #64113104
-class ConditionedBlock(nn.Module):
+class _Block(nn.Module):
     "Attention, then a convolution and two dense layers, each scaled, shifted and gated."
-    def __init__(self,
-        width: int,          # channels in and out
-        n_heads: int = 6,    # of the attention
-        expansion: int = 2,  # the dense layers meet at `expansion * width`
-    ):
+    def __init__(self, width, n_heads=6, expansion=2):   # the dense layers meet at `expansion * width`
         super().__init__()
         self.table = nn.Parameter(torch.zeros(6, width))
-        self.attention = LocalAttention(width, n_heads)
+        self.attention = _Attention(width, n_heads)
         self.conv = nn.Conv1d(width, width, 7, padding=3, groups=width)
         self.up, self.down = nn.Linear(width, expansion * width), nn.Linear(expansion * width, width)
 
@@ -133,7 +125,7 @@ class VelocityNetwork(nn.Module):
         self.label, self.key = nn.Embedding(n_labels + 1, width), nn.Embedding(len(KEY_NAMES) + 1, width)
         self.modulation = nn.Linear(width, 6 * width)
         self.first, self.last = nn.Linear(2 * channels + 1 + BEAT_CHANNELS, width), nn.Linear(width, channels)
-        self.blocks = nn.ModuleList(ConditionedBlock(width, n_heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(_Block(width, n_heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         for part in (self.modulation, self.last):
             nn.init.zeros_(part.weight), nn.init.zeros_(part.bias)
@@ -148,14 +140,8 @@ class VelocityNetwork(nn.Module):
         return self.last(self.norm(h)).mT
 
 # %% ../nbs/04_generation.ipynb #a9965385
-def integrate(
-    velocity,             # function of z and t
-    z: Tensor,            # at time `start` (b, d, n)
-    start: float = 0.,    # the end is 1
-    n_steps: int = 8,     # each of two evaluations
-    restore=lambda z, t: z,  # function of z and t that puts back what is known of it
-) -> Tensor:              # at time 1 (b, d, n)
-    "Follow a velocity by Heun's method."
+def _integrate(velocity, z, start=0., n_steps=8, restore=lambda z, t: z):
+    "Follow a velocity, a function of z and t, from `start` to 1; `restore` puts back what is known at t."
     step = (1 - start) / n_steps
     for t in (start + i * step for i in range(n_steps)):
         here = velocity(z, t)
@@ -237,12 +223,8 @@ def _beat_rows(beats, example, n_frames):
         beats = replace(steady_beats(tempo, n_frames * FRAME_SECS), per_bar=int(per_bar) or None)
     return beat_channels(beats if isinstance(beats, Beats) else None, n_frames, FRAME_SECS)
 
-def conditions_from(
-    index: Tensor, examples: Tensor,   # number of the label (b,); tempo, bar and key of a clip of it (b, 3)
-    key, beats,       # for all, or a list, one a clip; None: those of the examples
-    z: Tensor,        # of the shape and device that is wanted (b, d, n)
-) -> Conditions:      # no part of the latents is known
-    "Conditions in words to what the network is told."
+def _conditions_from(index, examples, key, beats, z):
+    "What the network is told: labels; key and beats in words, for all or one a clip, else of `examples`."
     def each(value): return value if isinstance(value, list) else [value] * len(index)
     def number(name, example):
         return int(example[2]) if name is None else len(KEY_NAMES) if name == ANY else key_index(name)
@@ -260,7 +242,7 @@ class Known(NamedTuple):
 def _follow(prior, noise, asked, guidance, n_steps, known):
     "Noise to a normalised latent; what is known is put back at every step."
     def velocity(z, t): return _guided(prior, z, t, asked, guidance)
-    if known is None: return integrate(velocity, noise, 0., n_steps)
+    if known is None: return _integrate(velocity, noise, 0., n_steps)
     start = 1 - check_number('strength', known.strength, 0, 1)
     data = prior.normalise(known.latent.z.to(noise))
     keep = None if known.keep is None else known.keep.to(noise.device)
@@ -268,7 +250,7 @@ def _follow(prior, noise, asked, guidance, n_steps, known):
         there = torch.cat([data, torch.ones_like(data[:, :1])], 1) * keep
         asked = asked._replace(known=there.expand_as(asked.known))
     def restore(z, t): return z if keep is None else torch.where(keep, torch.lerp(noise, data, t), z)
-    return integrate(velocity, torch.lerp(noise, data, start), start, n_steps, restore)
+    return _integrate(velocity, torch.lerp(noise, data, start), start, n_steps, restore)
 
 # %% ../nbs/04_generation.ipynb #6a501c33
 class LatentPrior(LatentStatistics):
@@ -316,7 +298,7 @@ class LatentPrior(LatentStatistics):
         noise = _noise((len(index), len(self.z_mean), n_frames), rng, self.z_mean)
         drawn = torch.randint(len(self.labels), index.shape, generator=rng, device='cpu').to(index)
         drawn = index.where(index < len(self.labels), drawn)      # one label for tempo, key and level
-        asked = conditions_from(index, self.draw_examples(drawn, rng), key, beats, noise)
+        asked = _conditions_from(index, self.draw_examples(drawn, rng), key, beats, noise)
         z = self.denormalise(_follow(self, noise, asked, weights, n_steps, known))
         if known is None: return Latent(z, self.draw_levels(drawn, rng))
         latent = known.latent.to(z.device).with_z(z)
