@@ -256,7 +256,7 @@ def _follow(prior, noise, asked, guidance, n_steps, known):
 class LatentPrior(LatentStatistics):
     "Noise to latents of music, under conditions."
     def __init__(self,
-        labels: list,            # names of the labels
+        labels: tuple[str, ...],  # names of the labels
         latent_dim: int = 64,    # channels of `z`
         width: int = 192,        # channels inside
         depth: int = 6,          # blocks
