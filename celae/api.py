@@ -7,6 +7,7 @@ __all__ = ['sound_tensor', 'encode', 'decode', 'embed', 'edit', 'generate']
 
 # %% ../nbs/05c_api.ipynb #d0e15ef3
 import os
+from bisect import bisect_right
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -177,7 +178,8 @@ def _length_of(latent, codec):
     n, n_frames = latent.n_samples, latent.z.shape[2]
     if codec.frame is None and not n: raise ValueError(f'of {codec.label} n_samples has to be named')
     if n and (codec.frame is None or codec.latent_shape(n)[1] == n_frames): return n
-    n = codec.max_samples(n_frames)
+    lengths = range(round(n_frames * codec.frame) + 1)
+    n = bisect_right(lengths, n_frames, key=lambda n: codec.latent_shape(n)[1]) - 1
     return n if latent.detail is None else min(n, (latent.detail.n_frames - 1) * codec.frame)
 
 def decode(
