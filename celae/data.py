@@ -341,6 +341,7 @@ def _sounds(clips):
         wav = read_audio(clips.path.iloc[0], start=first, n_samples=run[-1].sum() - first)[0]
         for start, n_samples in run: yield start, n_samples, wav[start - first:][:n_samples]
 
+# %% ../nbs/00_data.ipynb #df7d6df4
 def _write_clips(f, clips):
     "Write the clips of a track, and then their checksums; why some are left out, or an empty text."
     shape, sums, reason = (len(clips) * (CLIP_SAMPLES + 2),), [], ''
@@ -368,7 +369,7 @@ def _decode_track(clips, file):
         with atomic_write(file) as part, open(part, 'wb') as f: return _write_clips(f, clips)
     except AudioError as e: return str(e)
 
-# %% ../nbs/00_data.ipynb #df7d6df4
+# %% ../nbs/00_data.ipynb #2572c782
 def _sound_rows(file, n_clips, some):
     "Which clips of a file of the cache hold sound; None: it is missing, or one of `some` rows is damaged."
     try: stored = np.load(file, mmap_mode='r')
@@ -393,6 +394,7 @@ class _CachedClips:
         start = CLIP_SAMPLES * int(row - (self.ends[i - 1] if i else 0))
         return _stored(self.files[i], self.since)[start:start + CLIP_SAMPLES]
 
+# %% ../nbs/00_data.ipynb #20967130
 def _decode_all(tracks, files, workers):
     "Decode many tracks into files of the cache; why clips of each are left out, or an empty text."
     from joblib import Parallel, delayed

@@ -25,6 +25,7 @@ def _in_short(e):
     if type(e).__name__ == 'ConnectionError': return 'no connection'
     return [*str(e).splitlines(), type(e).__name__][0][:200]
 
+# %% ../../nbs/corpora/published.ipynb #af805726
 class _Part:
     "The beginning of a file, to which a download adds; it never grows beyond `most` bytes."
     def __init__(self, path, most): self.path, self.most, self.arrived = path, most, 0
@@ -47,6 +48,7 @@ class _Part:
 
     def flush(self): self.file.flush()
 
+# %% ../../nbs/corpora/published.ipynb #e2e60a9c
 def _download(url, part, patience):
     "Download in a thread, for as long as at least 1000 bytes/s arrive in each `patience` seconds."
     failed, before = [], 0
@@ -127,6 +129,7 @@ def _members(archive):
         with tarfile.open(archive, tarinfo=_Header) as t:
             for info in t: yield info.name, info.size, partial(t.extractfile, info) if info.isreg() else None
 
+# %% ../../nbs/corpora/published.ipynb #69d6a20d
 def unpack(
     archive: str | Path,  # tar (compressed or not) or zip
     folder: str | Path,   # where files go
@@ -167,6 +170,7 @@ def _is_audio(path):
     try: return bool(sound_format(path))
     except AudioError: return False
 
+# %% ../../nbs/corpora/published.ipynb #2a1292af
 def _new_folder(folder, fill):
     "Make a folder by `fill`, which is seen when it is whole."
     folder = Path(folder)
@@ -206,6 +210,7 @@ _FMA_HASHES = {'fma_metadata.zip': 'sha1:f0df49ffe5f2a6008d7dc83c6915b31835dfe73
                'fma_small.zip': 'sha1:ade154f733639d52e35e32f5593efe5be76c6d70',
                'fma_medium.zip': 'sha1:c67b69ea232021025fca9231fc1c7c1a063ab50b'}    # of its README
 
+# %% ../../nbs/corpora/published.ipynb #f86847f3
 def fma_tracks(
     csv: str | Path,        # tracks.csv of fma_metadata.zip
     subset: str = 'small',  # 'small', 'medium' or 'large'
@@ -239,6 +244,7 @@ def _write_fma(part, metadata, music, subset):
     rows = tracks.loc[[int(Path(name).stem) for name in names]].assign(track=names)
     with atomic_write(part/'splits.csv') as file: rows[['track', 'split', 'artist']].to_csv(file, index=False)
 
+# %% ../../nbs/corpora/published.ipynb #7743cafe
 def download_fma(
     folder: str | Path,              # becomes a folder of genres with splits.csv; must not exist
     subset: str = 'small',           # 'small' (8 000 clips of 30 s, 7.2 GiB) or 'medium' (25 000, 22 GiB)
