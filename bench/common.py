@@ -17,7 +17,7 @@ def machine():
     "Processor, threads and versions: a figure without them means little."
     cpu = next((line.split(':')[1].strip() for line in open('/proc/cpuinfo') if line.startswith('model name')), platform.processor())
     return dict(cpu=cpu, threads=torch.get_num_threads(), cuda=torch.cuda.is_available(), python=platform.python_version(),
-                **{name: version(name) for name in ('torch', 'lightning', 'numpy', 'scikit-learn', 'librosa')})
+                **{name: version(name) for name in ('torch', 'lightning-fabric', 'numpy', 'scikit-learn', 'librosa')})
 
 
 def write(name, **results):

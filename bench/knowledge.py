@@ -13,15 +13,19 @@ import numpy as np
 import torch
 from common import write
 from sklearn.decomposition import PCA
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.preprocessing import StandardScaler
+from track_axes import mp3
 
 from celae.autoencoder import Size, load_model
 from celae.data import CLIP_SAMPLES, load_clips
-from celae.audio import SR
+from celae.audio import SR, as_numpy
 from celae.files import progress
-from celae.latent_analysis import clip_vectors, encode_clips, mfcc_vectors, untrained
-from celae.models import Resampling
+from celae.latent_analysis import (_mirror_padding, _shares, clip_vectors, encode_clips, encode_padded, mfcc_vectors,
+                                   untrained)
+from celae.models import Resampling, in_evaluation
 from celae.corpora.builtin import builtin_music
-from celae.probing import LINEAR, NEAREST, dci, invariance, layer_vectors, probe_factor
+from celae.probing import LINEAR, NEAREST, _errors, _targets, probe_factor
 from celae.references import imdct
 
 FACTORS = ('label', 'key', 'mode', 'tempo_bpm', 'bass', 'chords', 'melody', 'drums', 'brightness_db', 'loudness_db')
@@ -40,6 +44,79 @@ def detail_chroma(model, clips):
     def tones(x): return imdct(model.encode(x).detail.to_dense(), CLIP_SAMPLES)[0, 0].numpy()
     title = f'detail of {model.size.detail} values'
     return clip_vectors(np.stack([librosa.feature.chroma_stft(y=tones(x), sr=SR, tuning=0.) for x in clips.batches(1, title)]))
+
+
+@torch.no_grad()
+def layer_vectors(model, clips, pooling='mean+std', bs=32):
+    "name of each layer of the encoder, and `z` -> clip vectors (n_clips, n_features)"
+    model = in_evaluation(model)
+    layers = {'from_spectrum': model.encoder.from_spectrum}
+    layers |= {f'block {i}': block for i, block in enumerate(model.encoder.blocks, 1)}
+    found = {name: [] for name in (*layers, 'z')}
+    def keep(name, h):
+        h = _mirror_padding(h.mT if name == 'from_spectrum' else h, share)
+        found[name].append(clip_vectors(h, pooling))
+    def hook(name): return lambda module, args, h: keep(name, h)
+    hooks = [layer.register_forward_hook(hook(name)) for name, layer in layers.items()]
+    for x, share in zip(clips.batches(bs, 'encoding layer by layer'), _shares(clips).split(bs)):
+        keep('z', encode_padded(model, x, share).z)
+    for each in hooks: each.remove()
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def unevenness(weights):
+    "1 less the entropy of each row, where a row with one entry has 1 and an even row 0."
+    shares = weights / np.maximum(weights.sum(1, keepdims=True), 1e-12)
+    return 1 + (shares * np.log(np.maximum(shares, 1e-12))).sum(1) / np.log(weights.shape[1])
+
+
+def dci(x, factors, groups, seed=0):
+    """Disentanglement, completeness and informativeness (Eastwood and Williams, 2018), each in [0, 1]: 1 if every
+    feature serves one factor, if every factor needs one feature, if factors are predicted without error."""
+    train = np.isin(groups, np.random.default_rng(seed).permutation(np.unique(groups))[::2])
+    x, weights, scores = StandardScaler().fit_transform(x), [], []
+    for y, kind in [_targets(factors[name]) for name in factors]:
+        trees = ExtraTreesRegressor if kind == 'numbers' else ExtraTreesClassifier
+        forest = trees(200, min_samples_leaf=2, max_features=1., random_state=seed)
+        left, all_errors = [each.sum() for each in _errors(forest, x, y, train, ~train, kind)]
+        weights.append(forest.feature_importances_)
+        scores.append(max(0., 1 - left / max(all_errors, 1e-9)))
+    weights = np.stack(weights, 1)                                                     # (features, factors)
+    disentanglement = weights.sum(1) / weights.sum() @ unevenness(weights)
+    return dict(disentanglement=float(disentanglement), completeness=float(unevenness(weights.T).mean()),
+                informativeness=float(np.mean(scores)))
+
+
+def add_noise(wav):
+    "A sound with white noise at -20 dB."
+    return wav + .1 * wav.std() * np.random.default_rng(0).standard_normal(len(wav)).astype(np.float32)
+
+
+CHANGES = {                                              # name -> function of a sound (t,)
+    'gain -6 dB': lambda wav: wav / 2,
+    'shift .1 s': lambda wav: np.roll(wav, SR // 10),
+    'shift .5 s': lambda wav: np.roll(wav, SR // 2),
+    'shift 2 s': lambda wav: np.roll(wav, 2 * SR),
+    'noise at 20 dB': add_noise,
+    'MP3, 40 kbit/s': mp3,
+    'pitch +1 semitone': lambda wav: librosa.effects.pitch_shift(wav, sr=SR, n_steps=1),
+    'pitch +5 semitones': lambda wav: librosa.effects.pitch_shift(wav, sr=SR, n_steps=5),
+    '10 % faster': lambda wav: librosa.effects.time_stretch(wav, rate=1.1)}
+
+
+@torch.no_grad()
+def invariance(vectors, wav):
+    "name of each change of a sound -> distance to the unchanged clips by `vectors`, over that between clips"
+    before = vectors(wav)
+    scale = before.std(0) + 1e-9
+    def distance(a, b): return float(np.linalg.norm((a - b) / scale, axis=1).mean())
+    def each(change):                                    # what is shorter is repeated
+        changed = [np.resize(change(as_numpy(one)), wav.shape[-1]) for one in wav]
+        return torch.from_numpy(np.stack(changed).astype(np.float32))[:, None]
+    between = np.mean([distance(before, np.roll(before, i, 0)) for i in range(1, len(before))])
+    changes = progress(CHANGES.items(), 'changing sounds')
+    moved = {name: distance(before, vectors(each(change))) / between for name, change in changes}
+    return moved | {'another clip': 1.}
 
 
 if __name__ == '__main__':

@@ -6,20 +6,38 @@ On built-in tracks that no weights have learned from, and on eight albums: six o
 probed twice, as it is and after `augment`, since albums are also told apart by how they were mastered.
 """
 import argparse
+import io
 from pathlib import Path
 
 import numpy as np
+import soundfile as sf
 from common import write
+from scipy.signal import fftconvolve, firwin2
 
 from celae.autoencoder import Size, load_model
 from celae.data import Clips, clip_table, load_clips
-from celae.audio import as_numpy
+from celae.audio import SR, as_numpy
 from celae.files import progress
 from celae.latent_analysis import ALL_STATISTICS, Probe, clip_vectors, encode_clips, mfcc_vectors, paired_difference, untrained
 from celae.corpora.builtin import builtin_music
-from celae.probing import TrackAxes, augment, compare_axes, probe_axes
+from celae.probing import TrackAxes, compare_axes, probe_axes
 
 OURS, MFCC = 'without detail', 'MFCC + chroma'
+
+
+def mp3(wav, compression=.8):
+    "A sound after MP3 encoding and decoding."
+    how = dict(format='MP3', subtype='MPEG_LAYER_III', bitrate_mode='CONSTANT', compression_level=compression)
+    sf.write(buffer := io.BytesIO(), wav, SR, **how)
+    buffer.seek(0)
+    return sf.read(buffer, dtype='float32')[0]
+
+
+def augment(wav, rng):
+    "A sound after an equaliser, 8 dB up or down at six points, and an MP3 encoder, about 20 to 130 kbit/s."
+    equaliser = firwin2(255, [0, .02, .06, .15, .4, 1], 10**(rng.uniform(-8, 8, 6) / 20))
+    wav = fftconvolve(wav, equaliser, 'same').astype(np.float32)
+    return np.resize(mp3(wav / max(2 * np.abs(wav).max(), 1e-6), rng.uniform(.2, .85)), len(wav))
 
 
 def augmented(clips, rng):

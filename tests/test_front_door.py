@@ -18,7 +18,6 @@ from celae.edits import Towards, average, interpolate, make_edit, random_latent
 from celae.generation import LatentPrior, find_prior, load_prior
 from celae.latent_analysis import clip_vectors, encode_clips, mfcc_vectors
 from celae.models import Latent
-from celae.probing import layer_vectors
 
 
 @pytest.fixture(scope='module')
@@ -183,12 +182,11 @@ def farther(x):
 
 
 def test_padding_does_not_count(hiss, musical):
-    vectors = dict(z=clip_vectors(encode_clips(musical, hiss).z), mfcc=mfcc_vectors(hiss), **{f'{k} layer': v for k, v in layer_vectors(musical, hiss).items()})
+    vectors = dict(z=clip_vectors(encode_clips(musical, hiss).z), mfcc=mfcc_vectors(hiss))
     vectors['embed'] = np.concatenate([celae.embed(x[:n] / 32768, SR) for x, n in zip(hiss.wavs, hiss.table.n_samples)])
     vectors['in a row'] = celae.embed(hiss.wavs.reshape(-1)[:-CLIP_SAMPLES // 2], SR)
     far = {name: farther(x) for name, x in vectors.items()}
-    assert max(far.values()) < 10, far                                        # layers near the sound; 93 with padding
-    assert max(far[name] for name in ('z', 'mfcc', 'embed', 'in a row')) < 2.2, far
+    assert max(far.values()) < 2.2, far
 
 
 # names

@@ -104,6 +104,6 @@ def oldest(name): return next(each for each in requirements()[''] if each.name =
 
 
 @pytest.mark.parametrize('name, harmful', [
-    ('pyarrow', '13.0'), ('pyarrow', '14.0.0'), ('lightning', '2.6.2'), ('lightning', '2.6.3'), ('requests', '2.32.3'),
+    ('pyarrow', '13.0'), ('pyarrow', '14.0.0'), ('lightning-fabric', '2.6.2'), ('lightning-fabric', '2.6.3'), ('requests', '2.32.3'),
     ('filelock', '3.20.2'), ('jinja2', '3.1.5'), ('tqdm', '4.66.2')])
 def test_no_version_with_a_known_hole_is_allowed(name, harmful): assert harmful not in oldest(name)
