@@ -30,8 +30,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
-from .audio import SR
 from .data import Clips, check_splits
+from .features import chroma, mel_spectrogram, mfcc, power_spectrum, slopes
 from .files import log, progress
 from .display import COLORS, MARKERS, plain_text
 from .evaluation import bootstrap_interval
@@ -141,12 +141,12 @@ def mfcc_vectors(
     n_mfcc: int = 20,     # coefficients a frame
 ) -> np.ndarray:          # (n_clips, 4 * n_mfcc + 24): means and deviations of coefficients, slopes, chroma
     "Describe each clip by statistics of its MFCCs and chroma, the baseline that knows nothing of any codec."
-    from librosa.feature import chroma_stft, delta, mfcc
     vectors = []
     for x, share in zip(clips.batches(1, 'computing MFCCs'), _shares(clips)):
-        wav = x[0, 0, :round(float(share) * x.shape[2])].numpy()
-        coefs, chroma = mfcc(y=wav, sr=SR, n_mfcc=n_mfcc), chroma_stft(y=wav, sr=SR, tuning=0.)
-        vectors.append(clip_vectors(np.concatenate([coefs, delta(coefs), chroma])[None]))
+        power = power_spectrum(x[0, :, :round(float(share) * x.shape[2])].numpy())
+        coefs, notes = mfcc(mel_spectrogram(power), n_mfcc), chroma(power)
+        notes = notes / np.maximum(notes.max(1, keepdims=True), 1e-30)
+        vectors.append(clip_vectors(np.hstack([coefs, slopes(coefs), notes]).T[None]))
     return np.concatenate(vectors)
 
 # %% ../nbs/03_latent_analysis.ipynb #696cae8a
@@ -232,11 +232,11 @@ def elbow(
     fall, steps = sweep.inertia.max() - sweep.inertia.to_numpy(), len(sweep) - 1
     gap = fall / max(fall.max(), 1e-30) - np.arange(steps + 1) / max(steps, 1)
     before, after = gap[[0, *range(steps)]], gap[[*range(1, steps + 1), -1]]
-    top, least = None, 0.
+    top, least = 0, -np.inf
     for i in range(steps):
         if gap[i] >= max(before[i], after[i]): top, least = i, gap[i] - 1 / steps
-        if gap[i] <= min(before[i], after[i]): least = 0.
-        if top is not None and after[i] < least: return int(sweep.k[top])
+        if gap[i] <= min(before[i], after[i]): least = -np.inf
+        if after[i] < least: return int(sweep.k[top])
     return int(sweep.k[sweep.silhouette.fillna(-1).idxmax()])
 
 # %% ../nbs/03_latent_analysis.ipynb #315089e9

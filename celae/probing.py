@@ -20,8 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 from .evaluation import bootstrap_interval
-from .latent_analysis import (Probe, _columns, _probe_scores, _track_folds, ari_difference, find_clusters,
-    paired_difference, prepare_steps, usable_clips)
+from .latent_analysis import (Probe, _columns, _probe_scores, _track_folds, ari_difference,
+    find_clusters, paired_difference, prepare_steps, usable_clips)
 
 # %% ../nbs/03a_probing.ipynb #a973759c
 LINEAR = dict(classes=LogisticRegression(max_iter=2000), numbers=RidgeCV(np.logspace(-2, 4, 13)))
@@ -64,8 +64,9 @@ def probe_factor(
 def _discriminants(X, y, n_axes, n_pca):
     "Standardisation, principal axes and linear discriminants, the covariance within classes shrunk."
     within, between = len(X) - len(np.unique(y)), len(np.unique(y)) - 1      # degrees of freedom
-    if between < 1 or within < 2: raise ValueError('axes need two tracks with two clips each, which are its classes; '
-                                                   f'here are {len(X)} clips of {between + 1} tracks')
+    if between < 1 or within < 2:
+        raise ValueError(f'{len(X)} clips of {between + 1} classes, which are tracks: '
+                         'axes need two tracks, with two clips each')
     pca = PCA(max(1, min(n_pca, X.shape[1], within // 2)), random_state=0)
     n_axes = min(n_axes, between, pca.n_components)
     lda = LinearDiscriminantAnalysis(solver='eigen', shrinkage='auto', n_components=n_axes)

@@ -41,7 +41,7 @@ def clips(tmp_path):
 def small(): return CELAutoencoderSiLU(865)
 
 
-@pytest.mark.parametrize('warmup, steps', [(0, 1), (0, 3), (1, 3), (np.float64(1), np.int64(1))])
+@pytest.mark.parametrize('warmup, steps', [(0, 1), (0, 3), (1, 3), (1, 1)])
 def test_ends_of_ranges(clips, tmp_path, warmup, steps):
     data, config = (ClipDataset(clips(2)),) * 2, TrainConfig(steps=steps, warmup=warmup)
     assert fit(small(), mse_loss, data, config, tmp_path/'m', 'cpu').step.max() == steps
