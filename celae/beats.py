@@ -211,7 +211,7 @@ def _known_beats(row):
         tempo, per_bar, downbeat = [float(getattr(row, name)) for name in names]
         start = (downbeat - row.start / SR) % (per_bar * 60 / tempo)
         return steady_beats(tempo, row.n_samples / SR, int(per_bar), start)
-    except (AttributeError, TypeError, ValueError, ZeroDivisionError): return None
+    except (AttributeError, TypeError, ValueError, ArithmeticError): return None
 
 def _known_key(row):
     "Key of a clip by the column `key_name`; None: it is not there, or names no key."
