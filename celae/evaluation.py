@@ -9,6 +9,7 @@ __all__ = ['evaluate', 'bootstrap_interval', 'compare_codecs', 'plot_quality']
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import bootstrap
 from .data import Clips
 from .display import plain_text
 from .metrics import METRICS
@@ -40,10 +41,14 @@ def bootstrap_interval(
 ) -> tuple[float, float]:  # lower and upper end, 95 %
     "Percentile bootstrap of sum(`values`) / sum(`out_of`), drawn by group."
     rows = pd.DataFrame(dict(value=np.asarray(values, float), out_of=out_of))
-    sums = rows.groupby(np.asarray(groups)).sum().to_numpy()
-    picks = np.random.default_rng(seed).integers(len(sums), size=(2000, len(sums)))
-    value, n = sums[picks].sum(1).T
-    return tuple(np.quantile(value / n, [.025, .975]).tolist())
+    value, n = rows.groupby(np.asarray(groups)).sum().to_numpy().T
+    def ratio(value, n, axis): return value.sum(axis) / n.sum(axis)
+    if len(n) < 2: return (float(ratio(value, n, 0)),) * 2
+    how = dict(paired=True, n_resamples=2000, method='percentile', random_state=np.random.default_rng(seed))
+    interval = bootstrap((value, n), ratio, **how).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
 
 # %% ../nbs/02a_evaluation.ipynb #4eea357f
 def compare_codecs(
@@ -77,10 +82,9 @@ def plot_quality(
         ax.plot(part.values_per_clip, part[metric], 'o-', label=plain_text(family))
     score = METRICS[metric]
     ax.set(xscale='log', xlabel='values per clip', ylabel=f'{score.label}, {score.better} is better')
-    sizes = sorted(set(table.values_per_clip))
-    apart = [not i or size > 1.1 * sizes[i - 1] for i, size in enumerate(sizes)]
-    sizes = [size for i, size in enumerate(sizes) if apart[i]]      # those whose labels do not overlap
-    ax.set_xticks(sizes, [f'{size:,}' for size in sizes], fontsize=8)
+    sizes = {*table.values_per_clip}
+    sizes = [n for n in sizes if not any(other < n < 1.1 * other for other in sizes)]     # room for labels
+    ax.set_xticks(sizes, [f'{n:,}' for n in sizes], fontsize=8)
     ax.minorticks_off()
     ax.legend(fontsize=8)
     return ax
