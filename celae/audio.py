@@ -9,7 +9,7 @@ __all__ = ['SR', 'AUDIO_TYPES', 'OTHER_TYPES', 'LOUDEST', 'RATES', 'MP3_RATES', 
            'fade', 'clean_tags', 'read_tags', 'write_tags', 'sound_format', 'format_to_json', 'format_from_json', 'Air']
 
 # %% ../nbs/00c_audio.ipynb #dbb19bcd
-import base64, os, time, zlib
+import base64, time, zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -220,8 +220,9 @@ def _resampled(blocks, n_channels, sr, rate):
     "Blocks (c, t) at `sr` as blocks at `rate`."
     resampler = soxr.ResampleStream(sr, rate, n_channels, 'float32')
     for block in chain(blocks, [None]):
-        wav = np.zeros((0, n_channels), np.float32) if block is None else np.ascontiguousarray(block.T)
-        wav = resampler.resample_chunk(wav, last=block is None).reshape(-1, n_channels)
+        wav = np.zeros((0, n_channels)) if block is None else block.T
+        wav = resampler.resample_chunk(np.ascontiguousarray(wav, np.float32), last=block is None)
+        wav = wav.reshape(-1, n_channels)
         if len(wav): yield wav.T
 
 # %% ../nbs/00c_audio.ipynb #d98aca90
