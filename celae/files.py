@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['log', 'AUDIO_OUT', 'MODEL_FILES', 'ONNX_FILES', 'SIZE_NAMES', 'RUN_LIST', 'AudioError', 'shown', 'file_stamp',
-           'content_stamp', 'content_hash', 'match_name', 'input_path', 'private_folder', 'follow_no_link',
-           'output_path', 'watch_writes', 'move_into_place', 'atomic_write', 'output_files', 'shipped_models',
-           'check_model_name', 'training_folder', 'is_run', 'run_folder', 'progress', 'cache_folder', 'open_cache']
+           'content_stamp', 'content_hash', 'match_name', 'input_path', 'private_folder', 'output_path',
+           'move_into_place', 'atomic_write', 'output_files', 'shipped_models', 'check_model_name', 'training_folder',
+           'is_run', 'run_folder', 'progress', 'cache_folder', 'open_cache']
 
 # %% ../nbs/00a_files.ipynb #07ff981f
 import hashlib, json, logging, os, platform, re, shutil, tempfile, time, zlib
@@ -119,13 +119,6 @@ def private_folder(
     prefix = f'.celae-{_machine()}-{os.getpid()}-'
     return tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
 
-def follow_no_link(
-    path: str,    # file to open
-    flags: int,   # of `os.open`
-) -> int:         # its descriptor
-    "Open a file that is written over several calls: the `opener` of `open`."
-    return os.open(path, flags | getattr(os, 'O_NOFOLLOW', 0), 0o666)
-
 # %% ../nbs/00a_files.ipynb #6cc2847c
 AUDIO_OUT = ('.wav', '.flac', '.ogg', '.opus', '.mp3')  # endings that can be written
 _MAX_NAME = 255                                         # bytes in a file name, on all usual file systems
@@ -165,23 +158,11 @@ def output_path(
     return path
 
 # %% ../nbs/00a_files.ipynb #e32a4dd1
-_watching = []     # functions that are told of each file
-
-@contextmanager
-def watch_writes(
-    told,   # function of the path of a file, called before that file is in its place
-):
-    "Be told of each file that this process writes meanwhile."
-    _watching.append(told)
-    try: yield
-    finally: _watching.remove(told)
-
 def move_into_place(
     part: str | Path,   # finished file, in a `private_folder` beside the place
     path: str | Path,   # where it is to be
 ):
     "Give a finished file its name, unless a link or another file has appeared there since `output_path`."
-    for told in _watching: told(Path(path))
     if os.path.islink(path): raise ValueError(f'{path}: is a link and is never replaced')
     if (place := os.path.abspath(path)) in _new:
         try: os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))    # taken, if nobody was faster

@@ -4,12 +4,10 @@
 
 # %% auto #0
 __all__ = ['WINDOW', 'N_EXAMPLES', 'GUIDANCE', 'FRAME_SECS', 'ANY', 'P_OPEN', 'P_ALL_OPEN', 'P_BEGUN', 'P_GAP', 'TIME_LOGIT',
-           'PRIORS', 'near_attention', 'LocalAttention', 'ConditionedBlock', 'Conditions', 'VelocityNetwork',
-           'integrate', 'draw_noise', 'LatentStatistics', 'check_guidance', 'LatentFlow', 'guided_velocity',
-           'latent_band', 'LatentPrior', 'draw_known', 'flow_loss', 'fit_prior', 'load_prior', 'find_prior',
-           'fitting_codec', 'generate', 'continue_clip', 'inpaint', 'vary', 'redraw', 'vary_file']
+           'PRIORS', 'Conditions', 'VelocityNetwork', 'LatentStatistics', 'Known', 'LatentPrior', 'flow_loss',
+           'fit_prior', 'load_prior', 'find_prior', 'generate', 'continue_clip', 'inpaint', 'vary', 'vary_file']
 
-# %% ../nbs/04_generation.ipynb #2f7935e9
+# %% ../nbs/04_generation.ipynb #9d85df1b
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -20,20 +18,18 @@ import soxr
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, TensorDataset
+from .audio import SR, fade, limit_peaks, loudness, read_audio, set_loudness
 from .autoencoder import MusicAutoencoder
 from .beats import (BEAT_CHANNELS, KEY_NAMES, TEMPO_BPM, Beats, beat_channels, describe_clips,
-                         find_beats, estimate_key, key_index, steady_beats)
-from .audio import SR, fade, limit_peaks, loudness, read_audio, set_loudness
-from .files import AudioError, progress
+                         estimate_key, find_beats, key_index, steady_beats)
 from .data import Clips, table_hash
-from .files import match_name
-from .models import Latent, fresh_weights, model_folder, model_hash, read_model, seeded
-from .untrusted import check_number
+from .files import AudioError, match_name, progress
 from .latent_files import decode_blocks
+from .models import Latent, fresh_weights, model_folder, model_hash, read_model, seeded
 from .training import TrainConfig, fit, isolated
+from .untrusted import check_number
 
 # %% ../nbs/04_generation.ipynb #865818a6
 WINDOW = 55     # frames: each attends to those less than this far away, the length of a clip of 5 s
@@ -47,10 +43,8 @@ def _rotate(x, base=100.):
     pairs = torch.view_as_complex(x.float().unflatten(3, (half, 2)).contiguous())
     return torch.view_as_real(pairs * turn).flatten(3).to(x.dtype)
 
-def near_attention(
-    q: Tensor, k: Tensor, v: Tensor,   # queries, keys and values (b, h, n, d)
-) -> Tensor:                           # (b, h, n, d)
-    "Attention to frames less than `WINDOW` away; memory grows with the length, not with its square."
+def _near_attention(q, k, v):
+    "Attention of (b, h, n, d) to frames less than `WINDOW` away; memory grows linearly."
     n = q.shape[2]
     if n <= WINDOW: return F.scaled_dot_product_attention(q, k, v)
     n_parts = -(-n // WINDOW)
@@ -65,34 +59,26 @@ def near_attention(
     return near.flatten(2, 3)[:, :, :n]
 
 # %% ../nbs/04_generation.ipynb #29fa2fb2
-class LocalAttention(nn.Module):
+class _Attention(nn.Module):
     "Multi-head attention with rotary positions."
-    def __init__(self,
-        width: int,        # channels in and out
-        n_heads: int = 6,  # that share them
-    ):
+    def __init__(self, width, n_heads=6):   # channels in and out, which the heads share
         super().__init__()
-        if n_heads < 1 or width % (2 * n_heads):
-            raise ValueError(f'{width} channels are not pairs for {n_heads} heads')
+        if width % (2 * n_heads): raise ValueError(f'{width} channels are not pairs for {n_heads} heads')
         self.n_heads = n_heads
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, x):                                 # (b, n, width)
         q, k, v = rearrange(self.qkv(x), 'b n (c h d) -> c b h n d', c=3, h=self.n_heads)
         q, k = [_rotate(F.rms_norm(each, each.shape[-1:])) for each in (q, k)]
-        return self.out(rearrange(near_attention(q, k, v), 'b h n d -> b n (h d)'))
+        return self.out(rearrange(_near_attention(q, k, v), 'b h n d -> b n (h d)'))
 
 # %% ../nbs/04_generation.ipynb #64113104
-class ConditionedBlock(nn.Module):
+class _Block(nn.Module):
     "Attention, then a convolution and two dense layers, each scaled, shifted and gated."
-    def __init__(self,
-        width: int,          # channels in and out
-        n_heads: int = 6,    # of the attention
-        expansion: int = 2,  # the dense layers meet at `expansion * width`
-    ):
+    def __init__(self, width, n_heads=6, expansion=2):   # the dense layers meet at `expansion * width`
         super().__init__()
         self.table = nn.Parameter(torch.zeros(6, width))
-        self.attention = LocalAttention(width, n_heads)
+        self.attention = _Attention(width, n_heads)
         self.conv = nn.Conv1d(width, width, 7, padding=3, groups=width)
         self.up, self.down = nn.Linear(width, expansion * width), nn.Linear(expansion * width, width)
 
@@ -105,7 +91,7 @@ class ConditionedBlock(nn.Module):
 
 # %% ../nbs/04_generation.ipynb #4aeba8d6
 class Conditions(NamedTuple):
-    "What music is asked for; each may be left open."
+    "What the network is told; each may be left open."
     label: Tensor   # number (b,); as many as there are labels: any
     key: Tensor     # position in `KEY_NAMES` (b,); 24: any
     beats: Tensor   # from `beat_channels` (b, 6, n); zeros: any
@@ -113,19 +99,15 @@ class Conditions(NamedTuple):
 
     @classmethod
     def of(cls, label, key, beats, z):
-        "Of latents as long as `z` (b, d, n), of which nothing is known."
+        "Conditions of latents shaped like `z` (b, d, n), of which no part is known."
         return cls(label, key, beats, z.new_zeros(len(z), z.shape[1] + 1, z.shape[2]))
 
-    def hide(self,
-        any_label: int,         # number that stands for any label
-        **rows,                 # label, key or beats -> where to leave it open (b,), bool
-    ) -> 'Conditions':
-        "Leave some of it open."
+    def hide(self, any_label, **rows):   # label, key or beats -> where to leave it open (b,), bool
+        "Leave some of them open; `any_label` is the number that stands for any label."
         hidden = dict(label=any_label, key=len(KEY_NAMES), beats=0.)
-        def one(name, where):
-            value = getattr(self, name)
-            return torch.where(where.view(-1, *[1] * (value.ndim - 1)), hidden[name], value)
-        return self._replace(**{name: one(name, where) for name, where in rows.items()})
+        def one(x, where, other): return torch.where(where.view(-1, *[1] * (x.ndim - 1)), other, x)
+        found = {name: one(getattr(self, name), where, hidden[name]) for name, where in rows.items()}
+        return self._replace(**found)
 
 # %% ../nbs/04_generation.ipynb #9fba2380
 class VelocityNetwork(nn.Module):
@@ -143,7 +125,7 @@ class VelocityNetwork(nn.Module):
         self.label, self.key = nn.Embedding(n_labels + 1, width), nn.Embedding(len(KEY_NAMES) + 1, width)
         self.modulation = nn.Linear(width, 6 * width)
         self.first, self.last = nn.Linear(2 * channels + 1 + BEAT_CHANNELS, width), nn.Linear(width, channels)
-        self.blocks = nn.ModuleList(ConditionedBlock(width, n_heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(_Block(width, n_heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         for part in (self.modulation, self.last):
             nn.init.zeros_(part.weight), nn.init.zeros_(part.bias)
@@ -158,14 +140,8 @@ class VelocityNetwork(nn.Module):
         return self.last(self.norm(h)).mT
 
 # %% ../nbs/04_generation.ipynb #a9965385
-def integrate(
-    velocity,             # function of z and t
-    z: Tensor,            # at time `start` (b, d, n)
-    start: float = 0.,    # the end is 1
-    n_steps: int = 8,     # each of two evaluations
-    restore=lambda z, t: z,  # function of z and t that puts back what is known of it
-) -> Tensor:              # at time 1 (b, d, n)
-    "Follow a velocity by Heun's method."
+def _integrate(velocity, z, start=0., n_steps=8, restore=lambda z, t: z):
+    "Follow a velocity, a function of z and t, from `start` to 1; `restore` puts back what is known at t."
     step = (1 - start) / n_steps
     for t in (start + i * step for i in range(n_steps)):
         here = velocity(z, t)
@@ -174,52 +150,33 @@ def integrate(
     return z
 
 # %% ../nbs/04_generation.ipynb #d438a65e
-def draw_noise(
-    shape: tuple,       # of the result
-    generator,          # a `torch.Generator`; None: torch's own
-    like: Tensor,       # of the device and type that is wanted
-) -> Tensor:            # normal, of variance 1
-    "Draw noise that does not depend on the device."
-    return torch.randn(*shape, generator=generator, dtype=torch.float32, device='cpu').to(like)
+N_EXAMPLES = 32     # training clips of each label whose tempo and key are stored
 
-# %% ../nbs/04_generation.ipynb #ab8c3f0d
-N_EXAMPLES = 32     # training clips of each label whose tempo and key are remembered
+def _noise(shape, generator, like):
+    "Normal noise of the device and type of `like`, which does not depend on the device."
+    return torch.randn(*shape, generator=generator, dtype=torch.float32, device='cpu').to(like)
 
 class LatentStatistics(nn.Module):
     "Mean and standard deviation of each channel of `z`, and of the level of each label; tempos and keys."
-    def __init__(self,
-        n_labels: int,   # how many labels there are
-        channels: int,   # of `z`
-    ):
+    def __init__(self, n_labels: int, channels: int):
         super().__init__()
         for name, shape in dict(z=(channels, 1), level=(n_labels,)).items():
             self.register_buffer(f'{name}_mean', torch.zeros(shape))
             self.register_buffer(f'{name}_std', torch.ones(shape))
-        none = torch.tensor([0., 0., len(KEY_NAMES)])
-        self.register_buffer('examples', none.repeat(n_labels, N_EXAMPLES, 1))   # tempo, beats in a bar, key
+        none = torch.tensor([0., 0., len(KEY_NAMES)])                    # tempo, beats in a bar, key
+        self.register_buffer('examples', none.repeat(n_labels, N_EXAMPLES, 1))
 
-    def fit_statistics(self,
-        latent: Latent,   # of training clips
-        index: Tensor,    # number of the label of each (b,)
-    ):
-        "Measure training clips; a label that none of them has keeps mean 0 and standard deviation 1."
+    def fit(self, latent, index, beats, keys):   # of clips: label (b,), `Beats` or None, number of the key
+        "Measure training clips; a label that none of them has stays as it is."
         self.z_mean.copy_(latent.z.mean((0, 2))[:, None])
         self.z_std.copy_(latent.z.std((0, 2)).clamp_min(1e-3)[:, None])
+        tempos = [(b.tempo_bpm, b.per_bar or 0) if b else (0., 0) for b in beats]
+        facts = torch.tensor([(*tempo, key) for tempo, key in zip(tempos, keys)])
         for i in index.unique():
-            self.level_mean[i] = latent.level[index == i].mean()
-            self.level_std[i] = latent.level[index == i].std(correction=0)
-
-    def remember(self,
-        beats: list,      # `Beats` of training clips, or None
-        keys: list,       # positions in `KEY_NAMES`
-        index: Tensor,    # number of the label of each
-    ):
-        "Remember tempos and keys of some clips of each label."
-        facts = [(b.tempo_bpm, b.per_bar or 0, key) if b else (0, 0, key) for b, key in zip(beats, keys)]
-        for i in index.unique():
-            mine = (index == i).nonzero()[:, 0].tolist()
-            some = torch.linspace(0, len(mine) - 1, N_EXAMPLES).round().long().tolist()
-            self.examples[i] = torch.tensor([facts[mine[j]] for j in some]).to(self.examples)
+            level, some = latent.level[index == i], facts[index == i]
+            self.level_mean[i], self.level_std[i] = level.mean(), level.std(correction=0)
+            self.examples[i] = some[torch.linspace(0, len(some) - 1, N_EXAMPLES).round().long()]
+        return self
 
     def normalise(self, z):      # (b, d, n)
         d, known = z.shape[1], len(self.z_mean)
@@ -228,46 +185,85 @@ class LatentStatistics(nn.Module):
 
     def denormalise(self, z): return self.z_mean + self.z_std * z
 
-    def draw_labels(self, index, generator):   # (b,), a number of a label more than there are: any
-        n = len(self.level_mean)
-        drawn = torch.randint(n, index.shape, generator=generator, device='cpu')
-        return index.where(index < n, drawn.to(index))
-
-    def draw_examples(self, index, generator): # from `draw_labels`; gives tempo, beats in a bar, key (b, 3)
+    def draw_examples(self, index, generator):   # labels (b,); gives tempo, beats in a bar, key (b, 3)
         drawn = torch.randint(N_EXAMPLES, index.shape, generator=generator, device='cpu')
         return self.examples[index, drawn.to(index)]
 
-    def draw_levels(self, index, generator):   # from `draw_labels`; gives (b,)
-        noise = draw_noise((len(index),), generator, self.level_mean)
+    def draw_levels(self, index, generator):     # labels (b,); gives log RMS (b,)
+        noise = _noise((len(index),), generator, self.level_mean)
         return self.level_mean[index] + self.level_std[index] * noise
 
 # %% ../nbs/04_generation.ipynb #f01fef53
 GUIDANCE = dict(beats=1.5, key=1.5, label=1.5)   # how much each counts; 1: as in training
 
-def check_guidance(
-    guidance: float | dict | None,   # one number for all; or for some of `GUIDANCE`; None: those
-) -> dict:                           # a number for each
-    "Read weights of classifier-free guidance."
-    given = {} if guidance is None else guidance
-    if not isinstance(given, dict): given = dict.fromkeys(GUIDANCE, guidance)
-    unknown = ', '.join(given.keys() - GUIDANCE.keys())
-    if unknown: raise ValueError(f'guidance is for {", ".join(GUIDANCE)}, not {unknown}')
+def _weights(guidance):
+    "A number for each of `GUIDANCE`, from one for all, some by name, or None."
+    given = guidance or {} if isinstance(guidance, dict | None) else dict.fromkeys(GUIDANCE, guidance)
+    for name in given: match_name(name, GUIDANCE, 'guidance')
     return {name: check_number('guidance', value, -100, 100) for name, value in (GUIDANCE | given).items()}
 
+def _guided(flow, z, t, asked, guidance):
+    "Where `z` should go, and further away from where it would go under fewer conditions."
+    n_labels, everywhere = len(flow.labels), torch.ones(len(z), dtype=torch.bool, device=z.device)
+    weights = [1., *guidance.values(), 0.]
+    factors = {i: a - b for i, (a, b) in enumerate(zip(weights, weights[1:])) if a != b}
+    told = [asked.hide(n_labels, **dict.fromkeys([*guidance][i:], everywhere)) for i in factors]
+    t = z.new_full((len(told) * len(z),), t)
+    v = flow(z.repeat(len(told), 1, 1), t, Conditions(*map(torch.cat, zip(*told)))).float().chunk(len(told))
+    return sum((factor * part for factor, part in zip(factors.values(), v)), torch.zeros_like(z))
+
 # %% ../nbs/04_generation.ipynb #d7ee44a5
-class LatentFlow(LatentStatistics, PyTorchModelHubMixin):
-    "The velocity of latents under conditions."
+FRAME_SECS = MusicAutoencoder.frame / MusicAutoencoder.sr     # from frame to frame of `z`
+ANY = 'any'       # of a key or beats: leave it to the network
+
+def _beat_rows(beats, example, n_frames):
+    "Channels of the beats of one clip, or else of a tempo of a training clip."
+    tempo, per_bar, _ = example
+    if beats is None and TEMPO_BPM[0] <= tempo <= TEMPO_BPM[1]:
+        beats = replace(steady_beats(tempo, n_frames * FRAME_SECS), per_bar=int(per_bar) or None)
+    return beat_channels(beats if isinstance(beats, Beats) else None, n_frames, FRAME_SECS)
+
+def _conditions_from(index, examples, key, beats, z):
+    "What the network is told: labels; key and beats in words, for all or one a clip, else of `examples`."
+    def each(value): return value if isinstance(value, list) else [value] * len(index)
+    def number(name, example):
+        return int(example[2]) if name is None else len(KEY_NAMES) if name == ANY else key_index(name)
+    keys = [number(*both) for both in zip(each(key), examples.tolist(), strict=True)]
+    rows = [_beat_rows(*both, z.shape[2]) for both in zip(each(beats), examples.tolist(), strict=True)]
+    return Conditions.of(index, torch.tensor(keys, device=index.device), torch.stack(rows).to(z), z)
+
+# %% ../nbs/04_generation.ipynb #c863ca0d
+class Known(NamedTuple):
+    "What stays of a latent while the rest of it is drawn."
+    latent: Latent               # z (b, d, n), of one clip or of as many as are drawn
+    keep: Tensor | None = None   # which of its frames stay (n,), bool; None: none
+    strength: float = 1.         # how far back into noise the rest is sent; 1: all the way
+
+def _follow(prior, noise, asked, guidance, n_steps, known):
+    "Noise to a normalised latent; what is known is put back at every step."
+    def velocity(z, t): return _guided(prior, z, t, asked, guidance)
+    if known is None: return _integrate(velocity, noise, 0., n_steps)
+    start = 1 - check_number('strength', known.strength, 0, 1)
+    data = prior.normalise(known.latent.z.to(noise))
+    keep = None if known.keep is None else known.keep.to(noise.device)
+    if keep is not None:
+        there = torch.cat([data, torch.ones_like(data[:, :1])], 1) * keep
+        asked = asked._replace(known=there.expand_as(asked.known))
+    def restore(z, t): return z if keep is None else torch.where(keep, torch.lerp(noise, data, t), z)
+    return _integrate(velocity, torch.lerp(noise, data, start), start, n_steps, restore)
+
+# %% ../nbs/04_generation.ipynb #6a501c33
+class LatentPrior(LatentStatistics):
+    "Noise to latents of music, under conditions."
     def __init__(self,
-        labels: list,            # names of the labels
+        labels: tuple[str, ...],  # names of the labels
         latent_dim: int = 64,    # channels of `z`
         width: int = 192,        # channels inside
         depth: int = 6,          # blocks
         n_heads: int = 6,        # of the attention
         codec_hash: str = '',    # `model_hash` of the model that made the latents
     ):
-        words = isinstance(labels, (list, tuple)) and all(isinstance(label, str) for label in labels)
-        if not words or not labels: raise ValueError('labels are not a list of words')
-        if len({*labels}) < len(labels): raise ValueError('labels has the same word twice')
+        if not labels or len({*labels}) < len(labels): raise ValueError('labels are not different words')
         super().__init__(len(labels), latent_dim)
         self.labels, self.codec_hash = list(labels), codec_hash
         sizes = dict(width=width, depth=depth, n_heads=n_heads)
@@ -276,127 +272,37 @@ class LatentFlow(LatentStatistics, PyTorchModelHubMixin):
 
     def forward(self, z, t, asked): return self.network(z, t, asked)
 
-    def label_index(self,
-        label: str | None,  # one of `labels`, in any case; None: any
-    ) -> int:
-        "The number of a label."
+    def label_index(self, label):     # one of `labels`, in any case; None: any
         if label is None: return len(self.labels)
         return self.labels.index(match_name(label, self.labels, 'label'))
 
-# %% ../nbs/04_generation.ipynb #c863ca0d
-def guided_velocity(
-    flow: LatentFlow,      # trained
-    z: Tensor,             # at time `t` (b, d, n)
-    t: float,              # 0 noise, 1 music
-    asked: Conditions,     # what is wanted
-    guidance: dict,        # from `check_guidance`
-) -> Tensor:               # (b, d, n)
-    "Where `z` should go, and further away from where it would go if less were asked."
-    n_labels, everywhere = len(flow.labels), torch.ones(len(z), dtype=torch.bool, device=z.device)
-    weights = [1., *guidance.values(), 0.]
-    total = torch.zeros_like(z)
-    factors = {i: a - b for i, (a, b) in enumerate(zip(weights, weights[1:])) if a != b}
-    told = [asked.hide(n_labels, **dict.fromkeys([*guidance][i:], everywhere)) for i in factors]
-    t = z.new_full((len(told) * len(z),), t)
-    v = flow(z.repeat(len(told), 1, 1), t, Conditions(*map(torch.cat, zip(*told)))).float()
-    for factor, part in zip(factors.values(), v.chunk(len(told))): total = total + factor * part
-    return total
-
-# %% ../nbs/04_generation.ipynb #bc024935
-FRAME_SECS = MusicAutoencoder.frame / SR     # from frame to frame of `z`
-
-def latent_band(
-    z: Tensor,            # (b, d, n)
-    low_hz: float = 0.,   # slowest motion that is kept
-    high_hz: float = float('inf'),   # slower than this
-) -> Tensor:              # (b, d, n)
-    "The part of a latent that moves at some speeds."
-    n = z.shape[2]
-    spec = torch.fft.rfft(torch.cat([z, z.flip(2)], 2))           # mirrored, so that nothing jumps at the end
-    hz = torch.arange(spec.shape[2], dtype=z.dtype, device=z.device) / (2 * n * FRAME_SECS)
-    return torch.fft.irfft(spec * ((hz >= low_hz) & (hz < high_hz)), 2 * n)[..., :n]
-
-# %% ../nbs/04_generation.ipynb #45ecbabe
-ANY = 'any'       # of a key or beats: leave it to the network
-_RANGES = dict(n_clips=(1, 10_000), n_frames=(1, 50_000), n_steps=(1, 1000))
-
-def _each(value, n, kind):
-    "One value a clip."
-    values = value if isinstance(value, list) else [value] * n
-    if len(values) == n: return values
-    raise ValueError(f'{len(values)} {kind} for {n} clips')
-
-class _Asking(LatentFlow):
-    "Reads what is asked for."
-    def conditions(self,
-        index: Tensor,          # number of the label of each clip (b,)
-        z: Tensor,              # normalised, as long as they are (b, d, n)
-        key,                    # a name, `ANY`, or a list; None: that of a training clip
-        beats,                  # `Beats`, `ANY`, or a list; None: a tempo of a training clip
-        examples,               # training clip of each: tempo, beats in a bar, key (b, 3)
-    ) -> Conditions:            # nothing of them is known
-        "What is asked for, as the network is told."
-        n, n_frames, examples = len(index), z.shape[2], examples.tolist()
-        def told_key(name, example):
-            if name is None: return example
-            return len(KEY_NAMES) if name == ANY else key_index(name)
-        def told_beats(wish, tempo, per_bar):
-            if wish is None and TEMPO_BPM[0] <= tempo <= TEMPO_BPM[1]:
-                wish = replace(steady_beats(tempo, n_frames * FRAME_SECS), per_bar=per_bar or None)
-            return beat_channels(wish if isinstance(wish, Beats) else None, n_frames, FRAME_SECS)
-        keys = [told_key(name, int(row[2])) for name, row in zip(_each(key, n, 'keys'), examples)]
-        beats = _each(beats, n, 'beats')
-        told = [told_beats(wish, row[0], int(row[1])) for wish, row in zip(beats, examples)]
-        return Conditions.of(index, torch.tensor(keys, device=index.device), torch.stack(told).to(z), z)
-
-# %% ../nbs/04_generation.ipynb #55082638
-def _restorer(noise, data, keep, keep_hz):
-    "A function that puts back what is known of a latent at time t: frames, motions, or neither."
-    def restore(z, t):
-        if keep is not None: z = torch.where(keep, torch.lerp(noise, data, t), z)
-        for band in keep_hz or []: z = z + latent_band(torch.lerp(noise, data, t) - z, *band)
-        return z
-    return restore
-
-class LatentPrior(_Asking):
-    "Noise to latents of music as it is asked for."
     @torch.no_grad()
     def sample(self,
         label: str | list | None = None,  # one of `labels`, or a list, one a clip; None: any
         n_clips: int = 1,           # how many to draw, unless `label` is a list
-        n_frames: int = 55,         # length of each; 55 are 5 s
+        n_frames: int = 55,         # length of each; 55 are 5 s; of `known` its own
         seed: int = 0,              # the same seed draws the same latents
-        key: str | list | None = None,       # one of `KEY_NAMES`, 'any', or a list; None: of a training clip
-        beats: Beats | list | None = None,   # where, 'any', or a list; None: a tempo of a training clip
-        guidance: float | dict | None = None,   # how much it all counts, or some of it; 1: as in training
+        key: str | list | None = None,     # such as 'A minor', `ANY`, or a list; None: see below
+        beats: Beats | list | None = None,    # where they fall, `ANY`, or a list; None: see below
+        guidance: float | dict | None = None,   # see `_weights`
         n_steps: int = 8,           # steps from noise to latent, each of two evaluations
-        known: Latent | None = None,   # `n_frames` to begin from, of one clip or as many; None: noise
-        keep: Tensor | None = None,    # which of its frames stay as they are (n_frames,), bool; None: none
-        keep_hz: list | None = None,   # which of its motions stay: bands of `latent_band` (Hz); None: none
-        strength: float = 1.,       # how far back into noise `known` is sent where not kept; 1: all the way
+        known: Known | None = None,   # what stays of a latent; None: nothing
     ) -> Latent:                    # z (n_clips, d, n_frames), level (n_clips,)
-        "Draw latents, or draw parts of known ones anew."
-        for name, value in dict(n_clips=n_clips, n_frames=n_frames, n_steps=n_steps).items():
-            check_number(name, value, *_RANGES[name], whole=True)
-        if check_number('strength', strength, 0, 1) < 1 or keep is not None or keep_hz:
-            if known is None: raise ValueError('keep, keep_hz and strength say what stays of a known latent')
-        weights, labels = check_guidance(guidance), label if isinstance(label, list) else [label] * n_clips
-        rng, device = seeded(seed), self.z_mean.device
-        index = torch.tensor([self.label_index(each) for each in labels], device=device)
-        noise = draw_noise((len(index), len(self.z_mean), n_frames), rng, self.z_mean)
-        of_label = self.draw_labels(index, rng)                   # one for tempo, key and level
-        asked = self.conditions(index, noise, key, beats, self.draw_examples(of_label, rng))
-        known = known and known.to(device)
-        data, start = (noise, 0.) if known is None else (self.normalise(known.z), 1 - strength)
-        if keep is not None:
-            keep = keep.to(device)
-            there = torch.cat([data, torch.ones_like(data[:, :1])], 1) * keep
-            asked = asked._replace(known=there.expand_as(asked.known))
-        restore = _restorer(noise, data, keep, keep_hz)
-        def velocity(z, t): return guided_velocity(self, z, t, asked, weights)
-        z = self.denormalise(integrate(velocity, torch.lerp(noise, data, start), start, n_steps, restore))
-        if known is None: return Latent(z, self.draw_levels(of_label, rng))
-        return replace(known.with_z(z), level=known.level.expand(len(index)))
+        "Draw latents, with tempo and key of a training clip where none is given, or of what is known."
+        if known: n_frames, key, beats = known.latent.z.shape[2], key or ANY, beats or ANY
+        counts = dict(n_clips=(n_clips, 10_000), n_frames=(n_frames, 50_000), n_steps=(n_steps, 1000))
+        for name, (value, most) in counts.items(): check_number(name, value, 1, most, whole=True)
+        rng, weights = seeded(seed), _weights(guidance)
+        labels = label if isinstance(label, list) else [label] * n_clips
+        index = torch.tensor([self.label_index(each) for each in labels], device=self.z_mean.device)
+        noise = _noise((len(index), len(self.z_mean), n_frames), rng, self.z_mean)
+        drawn = torch.randint(len(self.labels), index.shape, generator=rng, device='cpu').to(index)
+        drawn = index.where(index < len(self.labels), drawn)      # one label for tempo, key and level
+        asked = _conditions_from(index, self.draw_examples(drawn, rng), key, beats, noise)
+        z = self.denormalise(_follow(self, noise, asked, weights, n_steps, known))
+        if known is None: return Latent(z, self.draw_levels(drawn, rng))
+        latent = known.latent.to(z.device).with_z(z)
+        return replace(latent, level=latent.level.expand(len(z)))
 
 # %% ../nbs/04_generation.ipynb #2e361d89
 P_OPEN = dict(label=.15, key=.3, beats=.3)   # how often each is left open in training
@@ -404,12 +310,8 @@ P_ALL_OPEN = .1                              # how often all of them are
 P_BEGUN, P_GAP = .2, .2                      # how often a beginning is known, and all but a gap
 TIME_LOGIT = -.8                             # mean of the logit of times; below 0: more noise than music
 
-def draw_known(
-    n_clips: int,                                # how many
-    n_frames: int,                               # of each
-    generator: torch.Generator | None = None,    # None: torch's own
-) -> Tensor:                                     # bool (n_clips, 1, n_frames)
-    "Which frames of clips are known."
+def _draw_known(n_clips, n_frames, generator=None):
+    "Which frames of clips are known (n_clips, 1, n_frames), bool."
     kind, *ends = torch.rand(3, n_clips, 1, 1, generator=generator, device='cpu')
     low, high = [n_frames * end for end in (torch.minimum(*ends), torch.maximum(*ends))]
     frame = torch.arange(n_frames, device='cpu')
@@ -423,15 +325,15 @@ def flow_loss(
     asked: Conditions,         # what each of them is
     generator: torch.Generator | None = None,  # draws times, noise and what is hidden; None: torch's own
 ) -> Tensor:                   # one number
-    "Mean squared error of the velocity where music is not known. In validation all conditions are told."
-    n, noise = len(z), draw_noise(z.shape, generator, z)
+    "Mean squared error of the velocity where music is not known. In validation no condition is hidden."
+    n, noise = len(z), _noise(z.shape, generator, z)
     t = torch.rand(n, generator=generator, dtype=torch.float32, device='cpu').to(z)
     unknown = torch.ones_like(z[:, :1])
     if prior.training:
-        t = (draw_noise((n,), generator, z) + TIME_LOGIT).sigmoid()
+        t = (_noise((n,), generator, z) + TIME_LOGIT).sigmoid()
         every, *each = torch.rand(1 + len(P_OPEN), n, generator=generator, device='cpu').to(z)
         hidden = {name: (x < p) | (every < P_ALL_OPEN) for (name, p), x in zip(P_OPEN.items(), each)}
-        known = draw_known(n, z.shape[2], generator).to(z)
+        known = _draw_known(n, z.shape[2], generator).to(z)
         unknown = 1 - known
         asked = asked.hide(len(prior.labels), **hidden)._replace(known=torch.cat([z * known, known], 1))
     v = prior(torch.lerp(noise, z, t[:, None, None]), t, asked).float()
@@ -446,6 +348,20 @@ def _begin_from(prior, start):
     weights['network.label.weight'] = start.network.label.weight[rows]
     prior.load_state_dict(prior.state_dict() | weights)
 
+def _new_prior(latent, clips, codec, start, described, seed, settings):
+    "A prior that has not learned yet; of each clip normalised `z`, label, key and beats; and its split."
+    labels, (beats, keys) = sorted(clips.labels.unique()), described or describe_clips(clips)
+    with fresh_weights(seed):
+        made_by = model_hash(codec) if codec else ''
+        prior = LatentPrior(labels, latent.z.shape[1], codec_hash=made_by, **settings)
+    index, keys = torch.tensor([*map(labels.index, clips.labels)]), [*map(key_index, keys)]
+    rows, latent = np.flatnonzero(clips.table.split == 'train'), latent.to('cpu')
+    of_rows = [beats[i] for i in rows], [keys[i] for i in rows]
+    prior.fit(Latent(latent.z[rows], latent.level[rows]), index[rows], *of_rows)
+    if start: _begin_from(prior, start)
+    channels = torch.stack([beat_channels(each, latent.z.shape[2], FRAME_SECS) for each in beats])
+    return prior, (prior.normalise(latent.z), index, torch.tensor(keys), channels)
+
 @torch.no_grad()
 def _transposed(prior, codec, known, seed):
     "A copy of each clip, up to five semitones down or six up."
@@ -455,9 +371,7 @@ def _transposed(prior, codec, known, seed):
     moved = torch.cat([codec.transpose(x[None], n) for x, n in zip(prior.denormalise(z), nearest)]).cpu()
     return TensorDataset(prior.normalise(moved), index, (keys + up) % 12 + keys // 12 * 12, beats)
 
-def _batch_loss(prior, batch):
-    z, *told = batch
-    return flow_loss(prior, z, Conditions.of(*told, z))
+def _batch_loss(prior, batch): return flow_loss(prior, batch[0], Conditions.of(*batch[1:], batch[0]))
 
 # %% ../nbs/04_generation.ipynb #431fcfb3
 @isolated()
@@ -478,32 +392,20 @@ def fit_prior(
     **settings,             # `width`, `depth` and `n_heads` of `LatentPrior`
 ) -> tuple[LatentPrior, pd.DataFrame]:   # the best prior; one row an epoch of 50 batches, or of all clips
     "Train a prior on the training clips of a collection."
-    config = TrainConfig(n_steps, bs, lr, patience=n_steps, seed=seed, average=.999)
-    labels, made_by = sorted(clips.labels.unique()), model_hash(codec) if codec else ''
-    latent = latent.to('cpu')
-    with fresh_weights(seed):
-        prior = LatentPrior(labels, latent.z.shape[1], codec_hash=made_by, **settings)
-    beats, keys = described or describe_clips(clips)
-    keys = [key_index(key) for key in keys]
-    index = torch.tensor([prior.label_index(label) for label in clips.labels])
-    train, valid = [torch.tensor((clips.table.split == split).to_numpy()) for split in ('train', 'valid')]
-    if not valid.any(): valid = train
-    prior.fit_statistics(Latent(latent.z[train], latent.level[train]), index[train])
-    known = train.nonzero()[:, 0].tolist()
-    prior.remember([beats[i] for i in known], [keys[i] for i in known], index[train])
-    if start: _begin_from(prior, start)
-    channels = torch.stack([beat_channels(each, latent.z.shape[2], FRAME_SECS) for each in beats])
-    told = prior.normalise(latent.z), index, torch.tensor(keys), channels
-    sets = [TensorDataset(*[x[rows] for x in told]) for rows in (train, valid)]
+    prior, parts = _new_prior(latent, clips, codec, start, described, seed, settings)
+    rows = [np.flatnonzero(clips.table.split == split) for split in ('train', 'valid')]
+    train, valid = [TensorDataset(*[x[some] for x in parts]) for some in rows]
     seeds = progress(range(seed, seed + n_transposed), 'transposing')
-    copies = [_transposed(prior, codec, sets[0], each) for each in seeds]
-    n_passes = max(1, round(50 * bs / (len(sets[0]) * (1 + n_transposed))))
-    sets[0] = ConcatDataset([sets[0], *copies] * n_passes)
+    all_keys = ConcatDataset([train, *(_transposed(prior, codec, train, each) for each in seeds)])
+    epoch = ConcatDataset([all_keys] * max(1, round(50 * bs / len(all_keys))))          # of 50 batches
+    config = TrainConfig(n_steps, bs, lr, patience=n_steps, seed=seed, average=.999)
     about = dict(music=table_hash(clips.table), n_transposed=n_transposed)
     how = dict(about=about, device=device, title='training the prior', resume=resume)
-    return prior, fit(prior, _batch_loss, sets, config, folder, **how)
+    return prior, fit(prior, _batch_loss, (epoch, valid if len(valid) else train), config, folder, **how)
 
 # %% ../nbs/04_generation.ipynb #076ced75
+PRIORS = ('prior-builtin', 'prior-albums')   # weights that ship
+
 def load_prior(
     name: str | Path,     # a folder, or the name of weights that ship with celae
     device: str = 'cpu',  # where to put it
@@ -517,9 +419,6 @@ def load_prior(
     if made.z.isfinite().all() and made.level.isfinite().all(): return prior
     raise ValueError(f'{name}: not a usable prior (what it makes holds NaN or Inf)')
 
-# %% ../nbs/04_generation.ipynb #03960dca
-PRIORS = ('prior-builtin', 'prior-albums')   # weights that ship
-
 def find_prior(
     label: str | None = None,  # that it has to know, in any case; None: any
     device: str = 'cpu',       # where to put it
@@ -531,24 +430,16 @@ def find_prior(
     return load_prior(homes[match_name(label, sorted(homes), 'style')], device)
 
 # %% ../nbs/04_generation.ipynb #9abf741e
-def fitting_codec(
-    prior: LatentPrior,        # from `fit_prior` or `load_prior`
-    model: MusicAutoencoder,   # that is to decode, at any size
-) -> MusicAutoencoder:         # at the size whose latents the prior makes
-    "Refuse a model whose latents a prior has not learned."
-    wanted, found, d = prior.codec_hash, model_hash(model), len(prior.z_mean)
-    other = 'the prior belongs to another model'
-    if wanted not in ('', found): raise ValueError(f'{other} ({wanted:.12}, not {found})')
-    if model.size.detail: model = model.with_size('musical')
-    if model.size.channels != d: raise ValueError(f'{other}: it makes {d} channels, not {model.size.channels}')
-    return model
+def _fitting(prior, model):
+    "The model at the size whose latents the prior makes; refused if the prior has not learned from it."
+    if prior.codec_hash not in ('', model_hash(model)): raise ValueError('the prior belongs to another model')
+    return model.with_size('musical') if model.size.detail else model
 
-# %% ../nbs/04_generation.ipynb #27b8e74e
 def _decode_whole(model, latent, n_samples):
     "Sound (c, t), at any level."
     return np.concatenate(list(decode_blocks(model, latent, n_samples)), 1)
 
-def _beats_asked(tempo, beats, secs):
+def _beats_of(tempo, beats, secs):
     if None not in (tempo, beats): raise ValueError('choose a tempo or beats, not both')
     return beats if tempo is None else steady_beats(tempo, secs)
 
@@ -556,6 +447,7 @@ def _ending_secs(beats, secs):
     "How long new music takes to end: two beats, or a second where none are known; of a short one a quarter."
     return min(120 / beats.tempo_bpm if isinstance(beats, Beats) else 1., secs / 4)
 
+# %% ../nbs/04_generation.ipynb #e70ec139
 @torch.no_grad()
 def generate(
     prior: LatentPrior,         # from `fit_prior` or `load_prior`
@@ -566,87 +458,50 @@ def generate(
     tempo: float | None = None,    # beats a minute, 40 to 240; None: that of a training clip
     key: str | None = None,     # such as 'A minor'; None: that of a training clip
     beats: Beats | None = None, # where they fall, instead of a tempo
-    guidance: float | dict | None = None,   # see `check_guidance`
+    guidance: float | dict | None = None,   # see `_weights`
 ) -> np.ndarray:                # sound (1, t) at 22 050 Hz, -16 LUFS or as loud as its peaks allow
     "Make new music."
-    model, n_samples = fitting_codec(prior, model), round(check_number('secs', secs, .1, 3600) * SR)
-    beats = _beats_asked(tempo, beats, secs)
-    latent = prior.sample(label, 1, model.n_frames(n_samples), seed, key, beats, guidance)
-    wav = fade(_decode_whole(model, latent, n_samples), out_secs=_ending_secs(beats, secs))
-    return set_loudness(wav)
+    model = _fitting(prior, model)
+    n_samples = round(check_number('secs', secs, .1, 3600) * model.sr)
+    beats = _beats_of(tempo, beats, secs)
+    latent = prior.sample(label, 1, model.latent_shape(n_samples)[1], seed, key, beats, guidance)
+    return set_loudness(fade(_decode_whole(model, latent, n_samples), out_secs=_ending_secs(beats, secs)))
 
 # %% ../nbs/04_generation.ipynb #e89a6bee
-def _open(): return dict(key=ANY, beats=ANY)      # a clip has its own, unless they are asked for
-
 def continue_clip(
-    prior: LatentPrior,        # of the model that made the latent
-    clip: Latent,              # of one clip, z (1, d, n)
+    prior: LatentPrior, clip: Latent,   # `clip` of one clip, z (1, d, n), of the model of the prior
     n_frames: int = 55,        # how many to add; 55 are 5 s
-    label: str | None = None,  # one of `prior.labels`; None: any
-    seed: int = 0,             # the same seed continues in the same way
-    **how,                     # `key`, `beats`, `guidance`, `n_steps` of `LatentPrior.sample`
+    label: str | None = None, **how,    # None: any; further arguments of `LatentPrior.sample`
 ) -> Latent:                   # z (1, d, n + n_frames), of which the first n are those of the clip
     "Continue where a clip ends."
-    n = clip.z.shape[2] + check_number('n_frames', n_frames, 1, 50_000, whole=True)
-    longer, keep = clip.with_z(F.pad(clip.z, (0, n_frames))), torch.arange(n, device='cpu') < clip.z.shape[2]
-    return prior.sample(label, 1, n, seed, known=longer, keep=keep, **_open() | how)
+    longer = F.pad(clip.z, (0, check_number('n_frames', n_frames, 1, 50_000, whole=True)))
+    keep = torch.arange(longer.shape[2]) < clip.z.shape[2]
+    return prior.sample(label, known=Known(clip.with_z(longer), keep), **how)
 
 # %% ../nbs/04_generation.ipynb #d5468e4a
 def inpaint(
-    prior: LatentPrior,        # of the model that made the latent
-    clip: Latent,              # of one clip, z (1, d, n)
-    start: int,                # first frame of the gap
-    stop: int,                 # first frame after it
-    label: str | None = None,  # one of `prior.labels`; None: any
-    seed: int = 0,             # the same seed fills it in the same way
-    **how,                     # `key`, `beats`, `guidance`, `n_steps` of `LatentPrior.sample`
+    prior: LatentPrior, clip: Latent,   # `clip` of one clip, z (1, d, n), of the model of the prior
+    start: int, stop: int,     # first frame of the gap, and first after it
+    label: str | None = None, **how,    # None: any; further arguments of `LatentPrior.sample`
 ) -> Latent:                   # the same shape; outside of the gap it is the clip
     "Draw the frames of a gap so that they fit to both sides."
-    frames, n = torch.arange(clip.z.shape[2], device='cpu'), clip.z.shape[2]
-    if not 0 <= start < stop <= n:
-        raise ValueError(f'a gap from frame {start} to {stop} does not lie in a clip of {n} frames')
-    keep = (frames < start) | (frames >= stop)
-    return prior.sample(label, 1, n, seed, known=clip, keep=keep, **_open() | how)
+    frames = torch.arange(clip.z.shape[2])
+    return prior.sample(label, known=Known(clip, (frames < start) | (frames >= stop)), **how)
 
 # %% ../nbs/04_generation.ipynb #5fb7ec46
 def vary(
-    prior: LatentPrior,        # of the model that made the latent
-    clip: Latent,              # of one clip, z (1, d, n)
+    prior: LatentPrior, clip: Latent,   # `clip` of one clip, z (1, d, n), of the model of the prior
     strength: float = .5,      # 0: as it is, 1: nothing of it but its level
-    label: str | None = None,  # one of `prior.labels`, which need not be that of the clip; None: any
-    seed: int = 0,             # the same seed varies in the same way
-    **how,                     # `key`, `beats`, `guidance`, `n_steps` of `LatentPrior.sample`
+    label: str | None = None, **how,    # None: any; further arguments of `LatentPrior.sample`
 ) -> Latent:                   # the same shape
     "Partially noise a clip and denoise it."
-    return prior.sample(label, 1, clip.z.shape[2], seed, known=clip, strength=strength, **_open() | how)
+    return prior.sample(label, known=Known(clip, strength=strength), **how)
 
-# %% ../nbs/04_generation.ipynb #a3952407
-def redraw(
-    prior: LatentPrior,        # of the model that made the latent
-    clip: Latent,              # of one clip, z (1, d, n)
-    keep_below: float = 0.,    # motions slower than this are kept (Hz)
-    keep_above: float = float('inf'),   # and those that are faster than this
-    label: str | None = None,  # one of `prior.labels`; None: any
-    seed: int = 0,             # the same seed draws the same
-    **how,                     # `key`, `beats`, `guidance`, `n_steps` of `LatentPrior.sample`
-) -> Latent:                   # the same shape
-    "Keep slow or fast motions of a latent, and draw the others anew."
-    nyquist = 1 / (2 * FRAME_SECS)
-    check_number('keep_below', keep_below, 0, nyquist)
-    if keep_above != float('inf'): check_number('keep_above', keep_above, 0, nyquist)
-    bands = [(0., keep_below), (keep_above, float('inf'))]
-    return prior.sample(label, 1, clip.z.shape[2], seed, known=clip, keep_hz=bands, **_open() | how)
-
-# %% ../nbs/04_generation.ipynb #8266475d
-def _told_of(wav, tempo, key, beats, secs):
-    "Key and beats that are asked for, or else those that are found in a sound."
-    beats = _beats_asked(tempo, beats, secs)
-    return dict(key=key or estimate_key(wav), beats=beats or find_beats(wav) or ANY)
-
+# %% ../nbs/04_generation.ipynb #2b50c97e
 _JOIN_SECS = .05      # of a cross-fade
 
 def _joined(own, made, rate, end_secs):
-    "A sound (c, t), then what goes on from it in `made`, which begins with a likeness of it, as loud as that."
+    "A sound (c, t), then the rest of `made`, which begins with a likeness of it, as loud as that."
     n, k = own.shape[1], round(_JOIN_SECS * rate)
     if made.shape[1] <= n: return own
     louder = loudness(own, rate) - loudness(made[:, :n], rate)
@@ -656,7 +511,15 @@ def _joined(own, made, rate, end_secs):
     new[:, :k] = np.cos(angle) * own[:, n - k:] + np.sin(angle) * new[:, :k]
     return np.concatenate([own[:, :n - k], fade(new, 0., end_secs, rate)], 1).astype(np.float32)
 
-# %% ../nbs/04_generation.ipynb #053f73be
+def _varied(prior, latent, strength, n_new, **how):
+    "A latent of several channels, each varied and continued from the same noise."
+    rows = []
+    for row in [Latent(*both) for both in zip(latent.z.split(1), latent.level.split(1))]:
+        if strength: row = vary(prior, row, strength, **how)
+        rows.append(continue_clip(prior, row, n_new, **how) if n_new else row)
+    return Latent(torch.cat([row.z for row in rows]), torch.cat([row.level for row in rows]))
+
+# %% ../nbs/04_generation.ipynb #d5145e1a
 @torch.no_grad()
 def vary_file(
     prior: LatentPrior,          # from `fit_prior` or `load_prior`
@@ -673,22 +536,17 @@ def vary_file(
     rate: int = SR,              # of the result in Hz
 ) -> np.ndarray:                 # sound (c, t); without `strength` it begins with the file itself
     "Vary a file, continue it, or both."
-    model = fitting_codec(prior, model)
-    check_number('secs', secs, 0, 3600)
-    check_number('strength', strength, 0, 1)
-    wav = read_audio(path, stereo=stereo, n_samples=60 * SR)
-    if wav.shape[1] < SR // 2: raise AudioError(f'{path}: shorter than half a second')
-    latent, n_samples = model.encode(torch.from_numpy(wav)[:, None]), wav.shape[1] + round(secs * SR)
-    told = _told_of(wav, tempo, key, beats, n_samples / SR)
-    n_new = model.n_frames(n_samples) - latent.z.shape[2]
-    def changed(row):
-        if strength: row = vary(prior, row, strength, label, seed, **told)
-        return continue_clip(prior, row, n_new, label, seed, **told) if n_new else row
-    rows = [changed(Latent(*row)) for row in zip(latent.z.split(1), latent.level.split(1))]
-    latent = Latent(torch.cat([row.z for row in rows]), torch.cat([row.level for row in rows]))
-    made = _decode_whole(model, latent, n_samples)
-    if rate != SR: made = soxr.resample(made.T, SR, rate).T
-    end_secs = _ending_secs(told['beats'], secs) if secs else .005
+    model, sr = _fitting(prior, model), model.sr
+    wav = read_audio(path, sr, stereo, n_samples=60 * sr)
+    if wav.shape[1] < sr // 2: raise AudioError(f'{path}: shorter than half a second')
+    n_samples = wav.shape[1] + round(check_number('secs', secs, 0, 3600) * sr)
+    beats = _beats_of(tempo, beats, n_samples / sr) or find_beats(wav) or ANY
+    how = dict(label=label, seed=seed, key=key or estimate_key(wav), beats=beats)
+    latent = model.encode(torch.from_numpy(wav)[:, None])
+    latent = _varied(prior, latent, strength, model.latent_shape(n_samples)[1] - latent.z.shape[2], **how)
+    made, before = _decode_whole(model, latent, n_samples), loudness(wav)
+    if rate != sr: made = soxr.resample(made.T, sr, rate).T
+    end_secs = _ending_secs(beats, secs) if secs else .005
     if not strength: return _joined(read_audio(path, rate, stereo, n_samples=60 * rate), made, rate, end_secs)
-    before = loudness(wav)
-    return set_loudness(fade(made, out_secs=end_secs, sr=rate), before if np.isfinite(before) else None, sr=rate)
+    wanted = before if np.isfinite(before) else None
+    return set_loudness(fade(made, out_secs=end_secs, sr=rate), wanted, sr=rate)

@@ -25,8 +25,6 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
-from sklearn.manifold import trustworthiness
-from sklearn.pipeline import make_pipeline
 from . import latent_analysis
 from .autoencoder import load_model
 from .audio import SR, safe_level
@@ -38,8 +36,8 @@ from .files import (MODEL_FILES, RUN_LIST, atomic_write, cache_folder, is_run, l
                          open_cache, progress, run_folder)
 from .generation import fit_prior, load_prior
 from .latent_analysis import (ALL_STATISTICS, clip_vectors, compare_representations, elbow, encode_clips,
-                                   find_clusters, kmeans_sweep, mfcc_vectors, prepare_steps, probe,
-                                   probe_report, project_tsne, untrained)
+                                   find_clusters, kmeans_sweep, mfcc_vectors, probe, project,
+                                   probe_report, untrained)
 from .models import Latent, Resampling, pick_device
 from .probing import TrackAxes, compare_axes, probe_axes
 from .references import SparseMDCT
@@ -536,14 +534,14 @@ def analyze(
     "Cluster, project and classify the clips by each kind of clip vectors."
     run = load_run(path)
     settings, clips, x = replace(run.settings, **methods), run.clips, load_vectors(run)
-    seed, has_labels, classifier = settings.seed, clips.label.nunique() > 1, _method(settings, 'classifier')
+    seed, has_labels, classifier = settings.seed, clips.label.nunique() > 1, settings.classifier
     labels, tracks = (clips.label, clips.track) if has_labels else (None, None)
     is_listed = any(row.get('listed_split') is True for row in run.table('begun'))
     split = clips.split if is_listed else None
     names = {' '.join(key): key for key in x}
     rows = {name: x[key] for name, key in names.items()}
-    more = dict(classifier=classifier) if classifier else {}
-    table = compare_representations(rows, labels, tracks, split, seed, ' '.join(FEATURES), 3, **more)
+    table = compare_representations(rows, labels, tracks, split, seed, ' '.join(FEATURES), 3,
+                                    settings.clusterer, classifier)
     is_probed = 'accuracy' in table
     if is_probed: _learn_axes(run, x, clips, split, seed)
     _look_closely(run, x, clips, split, seed, classifier, is_probed)
@@ -672,11 +670,6 @@ def _mapped(run):
     return clips.iloc[media.row].reset_index(drop=True), x[media.row], media
 
 # %% ../nbs/05_run.ipynb #3dd26ef0
-def _place(x, projection, steps):
-    "Points of a projection, and how far their neighbours are to be trusted."
-    points = make_pipeline(*steps, projection).fit_transform(x)[:, :2]
-    return points, float(trustworthiness(x, points, n_neighbors=max(1, min(5, (len(x) - 1) // 2))))
-
 def write_map(
     path: str | Path,  # folder of a run
     seed: int = 0,     # of projection and clusters
@@ -691,10 +684,8 @@ def write_map(
     clips, x, media = _mapped(run)
     log.info('placing %d clips', len(clips))
     with refusing(run.path, 'its clusters are damaged'): k = max(2, min(elbow(sweep), len(x) - 1))
-    steps = prepare_steps(*x.shape)
-    clusterer, projection = [_method(settings, kind, seed, k) for kind in ('clusterer', 'projection')]
-    found = make_pipeline(*steps, clusterer).fit_predict(x) if clusterer else find_clusters(x, k, seed)
-    points, trust = _place(x, projection, steps) if projection else project_tsne(x, seed=seed)
+    found = find_clusters(x, k, seed, settings.clusterer)
+    points, trust = project(x, settings.projection, seed)
     clips['cluster'] = [f'{c:02d}' for c in found]
     note = (f'Placed by {settings.projection} of all statistics of the latents: which clips are near is to '
             f'be trusted ({trust:.2f} of 1), how far apart groups lie is not.')
