@@ -67,7 +67,7 @@ def _open(path):
     path = input_path(path)
     try:
         with open(path, 'rb') as f, av.open(_AfterTags(f), **_GUARDED) as box:
-            yield _Sound(box, shown(path), path.stat().st_size)
+            yield _Sound(box, path)
     except (av.FFmpegError, OSError) as e:
         raise AudioError(f'{shown(path)}: cannot be read as audio ({e.strerror}); '
                          f'known formats are {" ".join(AUDIO_TYPES)}') from None
@@ -77,15 +77,21 @@ LOUDEST = 2.**32      # of a sample; full scale is 1. Integers stored as float s
 
 class _Sound:
     "The first sound of an open container."
-    def __init__(self, box, name, n_bytes):
-        if not box.streams.audio: raise AudioError(f'{name}: cannot be read as audio (no sound in it)')
-        self.box, self.name, self.n_bytes, self.stream = box, name, n_bytes, box.streams.audio[0]
+    def __init__(self, box, path):
+        self.box, self.path, self.name, self.n_bytes = box, path, shown(path), path.stat().st_size
+        self.stream = next((each for each in box.streams.audio if each.codec_context), None)
+        if not self.stream: raise AudioError(f'{self.name}: cannot be read as audio (no sound in it)')
         self.codec, self.is_plain, self.said = self.stream.codec_context, box.format.name in _PLAIN, set()
         self.rate, self.channels, self.layout = self.codec.sample_rate, self.codec.channels, self.codec.layout
         if not (1000 <= self.rate <= MAX_RATE and 1 <= self.channels <= MAX_CHANNELS):
             raise self.damaged(f'its header claims {self.rate} Hz and {self.channels} channels')
 
     def damaged(self, how): return AudioError(f'{self.name}: damaged ({how})')
+
+    def is_one_page(self):
+        "Is all sound in one page of Ogg? FFmpeg takes the first sample of such a Vorbis, and its last, for others."
+        if self.box.format.name != 'ogg' or self.codec.name != 'vorbis' or self.n_bytes > 1 << 17: return False
+        return self.path.read_bytes().count(b'OggS') <= 3                # two pages are headers
 
     def warn(self, words, *about):
         if words not in self.said: log.warning('%s: ' + words, self.name, *about)
@@ -132,8 +138,9 @@ def _possible(sound, wav):
 
 def _samples(sound, first):
     "Sound (c, t) from sample `first` on, frame after frame."
-    convert, at, end, is_plain = {}, None, None, sound.is_plain
+    convert, at, end, is_plain, is_one = {}, None, None, sound.is_plain, sound.is_one_page()
     tick = float(sound.stream.time_base * sound.rate)
+    stop = round(sound.stream.duration * tick) if is_one and sound.stream.duration else np.inf
     if first and is_plain: sound.box.seek(first * 1_000_000 // sound.rate)
     for frame in sound.frames():
         begin = round((frame.pts or 0) * tick)
@@ -141,12 +148,12 @@ def _samples(sound, first):
             sound.warn('damaged; sound is missing after %.1f s', end / sound.rate)
         end = begin + frame.samples * sound.rate / frame.rate
         if at is None:                                                # only these may begin elsewhere
-            at = begin if is_plain or sound.codec.name == 'vorbis' and begin < 8192 else 0
+            at = begin if is_plain or sound.codec.name == 'vorbis' and begin < 8192 and not is_one else 0
             if first < at: yield np.zeros((sound.channels, at - first), np.float32)
         kind = frame.format.name, frame.layout.name, frame.rate       # these may change on the way
         if kind not in convert: convert[kind] = av.AudioResampler('fltp', sound.layout, sound.rate)
         for part in convert[kind].resample(frame):
-            wav = part.to_ndarray()
+            wav = part.to_ndarray()[:, :int(min(stop - at, part.samples))]
             at += wav.shape[1]
             if at > first: yield wav[:, max(0, first - at + wav.shape[1]):]
         sound.check_secs(at / sound.rate)
@@ -632,6 +639,7 @@ def _length(sound):
     "Seconds of a sound, without decoding it; None: it has to be decoded."
     to_secs, header = sound.stream.time_base, float((sound.stream.duration or 0) * sound.stream.time_base)
     if sound.is_plain and header: return min(header, 8 * sound.n_bytes / (sound.codec.bit_rate or 1))
+    if sound.is_one_page() and header: return header
     about = [(packet.duration, *_skipped(packet)) for packet in sound.packets() if packet.size]
     if not about or not all(duration for duration, *_ in about): return None
     durations, starts, ends = map(sum, zip(*about))

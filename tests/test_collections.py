@@ -10,7 +10,7 @@ import soundfile as sf
 from celae.beats import describe_clips
 from celae.data import clip_table, find_audio, load_clips
 from celae.report import split_findings
-from celae.run import Settings, begin_run, open_run, read_clips, read_music
+from celae.run import Run, Settings, begin_run, open_run, read_music
 from celae.sound_map import _facts, _json
 from celae.training import check_size
 
@@ -66,7 +66,7 @@ def test_columns_are_never_taken_for_others(music, columns):
     (music/'factors.csv').write_text(f'path,{columns}\n{rows}')
     clips = load_clips(clip_table(music), music.parent/'cache')
     begin_run(Settings(), music.parent/'run', clips.table)
-    assert len(_json(_facts(read_clips(music.parent/'run')).to_dict('records')))
+    assert len(_json(_facts(Run(music.parent/'run').clips).to_dict('records')))
     beats, keys = describe_clips(clips[:2])
     assert len(beats) == len(keys) == 2
 

@@ -15,11 +15,10 @@ from celae.autoencoder import SIZES, load_model
 from celae.beats import KEY_NAMES, key_index
 from celae.data import CLIP_SAMPLES, Clips
 from celae.edits import Towards, average, interpolate, make_edit, random_latent
-from celae.generation import LatentPrior, find_prior
+from celae.generation import LatentPrior
 from celae.latent_analysis import clip_vectors, encode_clips, mfcc_vectors
 from celae.latent_files import load_latent, save_latent
 from celae.models import Latent
-from celae.probing import layer_vectors
 
 @pytest.fixture(scope='module')
 def x(): return (.5 * np.sin(2 * np.pi * 220 * np.arange(SR) / SR)).astype(np.float32)
@@ -101,12 +100,10 @@ def test_edits_off_and_numpy_seeds(x):
     assert (celae.edit(x, SR, noise=.3, seed=np.int64(2)) == celae.edit(x, SR, noise=.3, seed=2)).all()
     with pytest.raises(ValueError, match='seed is'): celae.edit(x, SR, noise=.3, seed=1.5)
 
-def test_labels_by_any_case_and_what_stays_needs_something_known():
+def test_labels_by_any_case():
     prior = LatentPrior(['Rock', 'rock', 'Folk'], width=24, depth=1)
     assert [prior.label_index(label) for label in ('rock', 'Rock', ' fOLK ', None)] == [1, 0, 2, 3]
     with pytest.raises(ValueError, match="did you mean 'Folk'"): prior.label_index('Fokl')
-    for how in (dict(keep=torch.ones(4, dtype=torch.bool)), dict(keep_hz=[(0, 1)]), dict(strength=.5)):
-        with pytest.raises(ValueError, match='known'): find_prior().sample(n_frames=4, n_steps=1, **how)
     made = [celae.generate(style, 1., seed) for style, seed in (('folk', 3), (' FOLK', np.uint8(3)))]
     assert (made[0] == made[1]).all()
 
@@ -120,7 +117,6 @@ def test_padding_does_not_count():
     wavs[5, CLIP_SAMPLES // 2:] = 0
     hiss = Clips(pd.DataFrame(dict(row=range(6), n_samples=[CLIP_SAMPLES] * 5 + [CLIP_SAMPLES // 2])), wavs)
     net = load_model('musical')
-    assert max(farther(vectors) for vectors in layer_vectors(net, hiss).values()) < 10     # 93 with padding
     embedded = np.concatenate([celae.embed(x[:n] / 32768, SR) for x, n in zip(wavs, hiss.table.n_samples)])
     for vectors in (clip_vectors(encode_clips(net, hiss).z), mfcc_vectors(hiss), embedded):
         assert farther(vectors) < 2.2
