@@ -21,8 +21,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
-from .audio import (LOUDEST, RATES, SR, edited_loudness, read_audio, read_blocks, set_loudness,
-                         sound_format, to_mono)
+from .audio import LOUDEST, RATES, SR, edited_loudness, read_audio, set_loudness, sound_format, to_mono
 from .autoencoder import SIZES, load_model
 from .data import CLIP_SAMPLES
 from .edits import make_edit
@@ -31,7 +30,7 @@ from .generation import LatentPrior, find_prior, load_prior
 from .generation import generate as generate_music
 from .latent_analysis import clip_vectors, encode_padded
 from .latent_files import (MOST_EDIT_DB, StoredLatent, check_latent, decode_blocks, encode_file,
-                                load_latent)
+                                load_latent, measure_file)
 from .models import Codec, Latent, in_evaluation
 from .untrusted import MAX_CHANNELS, check_number
 
@@ -146,10 +145,10 @@ def _editable(model):
 
 # %% ../nbs/05c_api.ipynb #93fe445c
 @torch.no_grad()
-def _encode(sound, sr, codec, stereo):
+def _encode(sound, sr, codec, stereo, measured=None):
     "Latent that knows the length of its sound, and the rate that it had."
     if isinstance(sound, Path):
-        latent, n_samples = encode_file(codec, sound, stereo)
+        latent, n_samples = encode_file(codec, sound, stereo, measured=measured)
         return replace(latent, n_samples=n_samples, sr=sound_format(sound).rate)
     wav = sound_tensor(sound, sr, stereo)
     return replace(codec.encode(wav), n_samples=wav.shape[-1], sr=_rate(sr))
@@ -224,11 +223,6 @@ def embed(
     return np.concatenate([clip_vectors(encode_padded(codec, *part).z, pooling) for part in parts])
 
 # %% ../nbs/05c_api.ipynb #76045ebd
-def _wanted_loudness(sound, sr, stereo, factor):
-    "How loud a sound is to be after an edit that amplifies it by a factor; None: as it comes."
-    if not isinstance(sound, Path): return edited_loudness([_rows(sound, sr, stereo)], _rate(sr), factor)
-    return edited_loudness(read_blocks(sound, rate := sound_format(sound).rate, stereo), rate, factor)
-
 def edit(
     sound,                  # file; samples (t,), (c, t) or (b, c, t); or a list, see above
     sr: float | None = None,  # rate of samples in Hz
@@ -243,8 +237,10 @@ def edit(
     change = make_edit({name.replace('_', '-'): value for name, value in options.items()}, seed, frame)
     if _several(sound): return [edit(each, sr, seed, codec, stereo, **options) for each in sound]
     with _opened(sound, sr) as (sound, sr):
-        latent = _encode(sound, sr, codec, stereo)
-        wanted = _wanted_loudness(sound, sr, stereo, change.gain)
+        measured = measure_file(sound, stereo, codec.sr, loud=True) if isinstance(sound, Path) else None
+        latent = _encode(sound, sr, codec, stereo, measured)
+        wanted = (measured.edited(change.gain) if measured else
+                  edited_loudness([_rows(sound, sr, stereo)], _rate(sr), change.gain))
     wav = np.concatenate(list(decode_blocks(codec, change(latent, codec), latent.n_samples)), 1)
     return set_loudness(wav, wanted, most_db=MOST_EDIT_DB)
 

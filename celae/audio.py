@@ -151,9 +151,9 @@ def _samples(sound, first):
             at = begin if is_plain or sound.codec.name == 'vorbis' and begin < 8192 and not is_one else 0
             if first < at: yield np.zeros((sound.channels, at - first), np.float32)
         kind = frame.format.name, frame.layout.name, frame.rate       # these may change on the way
-        if kind not in convert: convert[kind] = av.AudioResampler('fltp', sound.layout, sound.rate)
+        if kind not in convert: convert[kind] = av.AudioResampler('flt', sound.layout, sound.rate)
         for part in convert[kind].resample(frame):
-            wav = part.to_ndarray()[:, :int(min(stop - at, part.samples))]
+            wav = part.to_ndarray().reshape(-1, sound.channels).T[:, :int(min(stop - at, part.samples))]
             at += wav.shape[1]
             if at > first: yield wav[:, max(0, first - at + wav.shape[1]):]
         sound.check_secs(at / sound.rate)

@@ -19,7 +19,7 @@ import torch
 from .files import AudioError, atomic_write, cache_folder, content_stamp, file_stamp, is_run
 from .files import log, open_cache, progress, shown
 from .untrusted import read_csv
-from .audio import AUDIO_TYPES, OTHER_TYPES, SR, read_audio, sound_format
+from .audio import AUDIO_TYPES, OTHER_TYPES, SR, read_blocks, sound_format
 
 # %% ../nbs/00_data.ipynb #49399ae7
 CLIP_SAMPLES = 110_250  # samples in one clip: 5 s
@@ -333,13 +333,14 @@ def cache_files(
 
 # %% ../nbs/00_data.ipynb #105e6690
 def _sounds(clips):
-    "The sound of the clips of a track, which is read in pieces of a minute at most."
-    starts = clips.start.to_numpy()
-    ends = (np.diff(starts) != CLIP_SAMPLES) | (np.diff(starts // (12 * CLIP_SAMPLES)) != 0)
-    for run in np.split(clips[['start', 'n_samples']].to_numpy(), np.flatnonzero(ends) + 1):
-        first = run[0, 0]
-        wav = read_audio(clips.path.iloc[0], start=first, n_samples=run[-1].sum() - first)[0]
-        for start, n_samples in run: yield start, n_samples, wav[start - first:][:n_samples]
+    "The sound of the clips of a track, in one pass through its file."
+    blocks, held, at = read_blocks(clips.path.iloc[0]), np.zeros(0, np.float32), 0
+    for start, n_samples in clips[['start', 'n_samples']].to_numpy():
+        while at + len(held) < start + n_samples and (block := next(blocks, None)) is not None:
+            skip = min(len(held), max(0, start - at))
+            held, at = np.concatenate([held[skip:], block[0]]), at + skip
+        yield start, n_samples, held[max(0, start - at):][:n_samples]
+    blocks.close()
 
 # %% ../nbs/00_data.ipynb #df7d6df4
 def _write_clips(f, clips):
