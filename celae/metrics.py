@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from .audio import SR, as_numpy
 from .models import safe_sqrt
+from .features import mel_spectrogram, onset_strength, power_spectrum
 
 # %% ../nbs/01b_metrics.ipynb #cb04df14
 def mse(
@@ -165,7 +166,7 @@ def chroma_similarity(
     x_hat: Tensor,  # reconstruction (b, 1, t)
     x: Tensor,      # original (b, 1, t)
 ) -> Tensor:        # (b,), 1 for the same notes
-    "Mean cosine of constant-Q chroma frames (tuned to A = 440 Hz), each 512 samples: pitch."
+    "Mean cosine of constant-Q chroma frames (tuned to A = 440 Hz): pitch. Needs the package librosa."
     import librosa
     def chroma(wav): return librosa.feature.chroma_cqt(y=as_numpy(wav), sr=SR, hop_length=512, tuning=0.)
     def cosine(a, b):
@@ -180,8 +181,7 @@ def onset_correlation(
     x: Tensor,      # original (b, 1, t)
 ) -> Tensor:        # (b,), 1 for the same rhythm, 0 for an unrelated one; nan where the original has no onset
     "Correlation of onset strength, each 512 samples: rhythm."
-    import librosa
-    def onsets(wav): return librosa.onset.onset_strength(y=as_numpy(wav), sr=SR, hop_length=512)
+    def onsets(wav): return onset_strength(mel_spectrogram(power_spectrum(as_numpy(wav)[None])))
     def correlation(a, b):
         if b.std() < 1e-6: return np.nan
         return np.corrcoef(a, b)[0, 1] if a.std() > 1e-6 else 0.

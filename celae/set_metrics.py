@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from .audio import SR, as_numpy
 from .files import progress
+from .features import chroma, mel_spectrogram, mfcc, onset_strength, power_spectrum
 from .metrics import note_activity
 
 # %% ../nbs/04b_set_metrics.ipynb #e74f20b4
@@ -37,20 +38,19 @@ _LAGS = np.unique(np.geomspace(.1, 2, 13) * SR / 512).astype(int)   # edges of b
 
 def _rhythm(onset):
     "Autocorrelation of the onset strength in bands of lags, standard deviation of the strength, and pulse."
-    import librosa
-    correlation = librosa.autocorrelate(onset := onset - onset.mean())
+    onset = onset - onset.mean()
+    correlation = np.correlate(onset, onset, 'full')[len(onset) - 1:]
     correlation = correlation / (correlation[0] + 1e-9)
     bands = zip([*_LAGS[:-1], round(.25 * SR / 512)], [*_LAGS[1:], round(SR / 512)])
     *bands, pulse = [correlation[low:high].max(initial=-1.) for low, high in bands]
     return [*bands, onset.std(), pulse]
 
 def _sound_vector(wav):
-    import librosa
-    power = np.abs(librosa.stft(.1 * wav / (np.sqrt(np.mean(wav**2)) + 1e-9)))**2
-    mel = librosa.power_to_db(librosa.feature.melspectrogram(S=power, sr=SR))
-    mfcc, onset = librosa.feature.mfcc(S=mel, n_mfcc=20), librosa.onset.onset_strength(S=mel, sr=SR)
-    chroma = librosa.feature.chroma_stft(S=power, sr=SR, tuning=0., norm=1).mean(1)
-    return np.concatenate([mfcc.mean(1), mfcc.std(1), chroma, _rhythm(onset), [_key_clarity(chroma)]])
+    power = power_spectrum(.1 * wav[None] / (np.sqrt(np.mean(wav**2)) + 1e-9))
+    coefs, classes = mfcc(mel := mel_spectrogram(power)), chroma(power)
+    shares = (classes / np.maximum(classes.sum(1, keepdims=True), 1e-30)).mean(0)
+    rhythm = _rhythm(onset_strength(mel))
+    return np.concatenate([coefs.mean(0), coefs.std(0), shares, rhythm, [_key_clarity(shares)]])
 
 def sound_vectors(
     wavs,              # clips (b, 1, t) of 3 s or more, tensor or array

@@ -233,19 +233,17 @@ def _save_parsed(path, scores):
 
 def _read_scores(entries, workers=None, cache=None):
     "Parse scores, or find them parsed; gives name of the score -> `Score`."
-    from filelock import FileLock
     cache, found = open_cache(cache), {}
-    with FileLock(cache/'scores.lock'):
-        for genre in sorted({entry.genre for entry in entries}):
-            path, mine = cache/f'scores-2-{genre}.parquet', {e.score: e for e in entries if e.genre == genre}
-            known = _load_parsed(path)
-            new = {name: entry for name, entry in mine.items() if name not in known}
-            if new:
-                jobs, title = [(entry,) for entry in new.values()], f'parsing {len(new)} scores'
-                known |= zip(new, map_jobs(_parse_score, jobs, title, workers, least=8))
-                _save_parsed(path, known)
-                known = _load_parsed(path)      # as it is stored, in float32, the first time too
-            found |= {name: known[name] for name in mine}
+    for genre in sorted({entry.genre for entry in entries}):
+        path, mine = cache/f'scores-2-{genre}.parquet', {e.score: e for e in entries if e.genre == genre}
+        known = _load_parsed(path)
+        new = {name: entry for name, entry in mine.items() if name not in known}
+        if new:
+            jobs, title = [(entry,) for entry in new.values()], f'parsing {len(new)} scores'
+            known |= zip(new, map_jobs(_parse_score, jobs, title, workers, least=8))
+            _save_parsed(path, known)
+            known = _load_parsed(path)      # as it is stored, in float32, the first time too
+        found |= {name: known[name] for name in mine}
     return found
 
 # %% ../../nbs/corpora/compositions.ipynb #73136574
