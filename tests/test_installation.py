@@ -99,7 +99,7 @@ def test_each_requirement_has_an_oldest_version():
             assert {'>=', '=='} & {part.operator for part in each.specifier}, each
 
 HOLES = dict(pyarrow=['13.0', '14.0.0'], lightning=['2.6.2', '2.6.3'], requests=['2.32.3'],
-             filelock=['3.20.2'], jinja2=['3.1.5'],
+             jinja2=['3.1.5'],
              tqdm=['4.66.2']) | {'lightning-fabric': ['2.6.2', '2.6.3']}
 
 @pytest.mark.parametrize('each', requirements()[''], ids=lambda each: each.name)
