@@ -23,12 +23,12 @@ def stamps(cache): return {f.name: f.stat().st_mtime_ns for f in cache_files(cac
 
 
 def test_what_is_interrupted_goes_on(tmp_path, music, monkeypatch):
-    want, plain = load_clips(music, tmp_path/'calm').tensor(), data.read_audio
+    want, plain = load_clips(music, tmp_path/'calm').tensor(), data.read_blocks
     def interrupted(path, **how):
         if path.endswith('3.wav'): raise KeyboardInterrupt
         return plain(path, **how)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(data, 'read_audio', interrupted)
+        patch.setattr(data, 'read_blocks', interrupted)
         load_clips(music, tmp_path/'cache', workers=1)
     before = stamps(tmp_path/'cache')
     assert 0 < len(before) < 6 and torch.equal(load_clips(music, tmp_path/'cache').tensor(), want)
