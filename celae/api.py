@@ -216,7 +216,7 @@ def embed(
     with _opened(sound, sr) as (sound, sr):
         wav = sound_tensor(read_audio(sound), SR) if isinstance(sound, Path) else sound_tensor(sound, sr)
     n_clips = max(1, (wav.shape[-1] + CLIP_SAMPLES // 2) // CLIP_SAMPLES)
-    left = wav.shape[-1] / CLIP_SAMPLES - torch.arange(n_clips, dtype=torch.float64)
+    left = wav.shape[-1] / CLIP_SAMPLES - torch.arange(n_clips, dtype=torch.float64, device='cpu')
     share = left.clamp(max=1).repeat(len(wav))
     clips = F.pad(wav, (0, CLIP_SAMPLES)).unfold(2, CLIP_SAMPLES, CLIP_SAMPLES)[:, :, :n_clips]
     parts = zip(rearrange(clips, 'b c n t -> (b n) c t').split(32), share.split(32))
