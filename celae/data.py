@@ -340,7 +340,7 @@ def _sounds(clips):
             skip = min(len(held), max(0, start - at))
             held, at = np.concatenate([held[skip:], block[0]]), at + skip
         yield start, n_samples, held[max(0, start - at):][:n_samples]
-    blocks.close()
+    next(blocks, None)                # at the end of a file is said what is odd about it
 
 # %% ../nbs/00_data.ipynb #df7d6df4
 def _write_clips(f, clips):

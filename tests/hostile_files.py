@@ -26,7 +26,7 @@ import soundfile as sf
 # one process imports everything, all cases are its forks; it looks for celae where it is installed
 os.environ |= dict(OMP_NUM_THREADS='1', PYTHONSAFEPATH='1', PYTHONPATH=str(Path(__file__).parent))
 FORK = get_context('forkserver')
-FORK.set_forkserver_preload(['test_hostile', 'test_kills', 'pooch', 'ftplib',
+FORK.set_forkserver_preload(['test_hostile', 'test_kills', 'multiprocessing.dummy', 'pooch', 'ftplib',
                              'encodings.utf_8_sig', 'pyarrow.parquet', 'celae.cli', 'celae.run',
                              'celae.report', 'celae.sound_map', 'celae.corpora.published',
                              'celae.latent_files', 'celae.evaluation'])

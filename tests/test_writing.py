@@ -56,11 +56,11 @@ def here(tmp_path, monkeypatch, capfd):
 
 @pytest.mark.parametrize('form', ['absolute', 'dot', 'relative', 'link'])
 def test_a_replaced_run_keeps_itself_and_what_is_not_its_own(a_run, form, monkeypatch):
-    from celae.run import Settings, begin_run, delete_run, open_run, read_clips
+    from celae.run import Run, Settings, begin_run, delete_run, open_run
     (a_run.parent/'link').symlink_to(a_run)
     monkeypatch.chdir(a_run)
     out = dict(absolute=a_run, dot=Path('.'), relative=Path('..')/a_run.name, link=a_run.parent/'link')[form]
-    table = read_clips(a_run)
+    table = Run(a_run).clips
     open_run(out, Settings(), overwrite=True)
     delete_run(begin_run(Settings(seed=1), out, table, overwrite=True))
     assert json.loads((a_run/'settings.json').read_text())['seed'] == 1 and os.path.samefile('.', a_run)
