@@ -8,6 +8,7 @@ __all__ = ['HOP', 'power_spectrum', 'mel_spectrogram', 'mfcc', 'slopes', 'onset_
 # %% ../nbs/00e_features.ipynb #23cd9a3c
 from functools import lru_cache
 import numpy as np
+import torch
 import torchaudio
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import dct
@@ -27,7 +28,9 @@ def power_spectrum(
 
 @lru_cache
 def _mel_filters():
-    return torchaudio.functional.melscale_fbanks(1025, 0., SR / 2, 128, SR, 'slaney', 'slaney').numpy()
+    with torch.device('cpu'):                                  # whatever torch's default device is
+        filters = torchaudio.functional.melscale_fbanks(1025, 0., SR / 2, 128, SR, 'slaney', 'slaney')
+    return filters.float().numpy()
 
 def mel_spectrogram(
     power: np.ndarray,   # from `power_spectrum`
