@@ -98,9 +98,10 @@ def log_spectral_distance(
 # %% ../nbs/01b_metrics.ipynb #141fabbe
 @lru_cache
 @torch.inference_mode(False)   # the cached tensor may be needed in training
-def _mel_filters(n_mels=128, n_fft=2048):
+def _mel_filters(n_mels=128, n_fft=2048, low=20., scale='htk', norm=None):
+    how = dict(norm=norm, mel_scale=scale)
     with torch.device('cpu'):
-        return torchaudio.functional.melscale_fbanks(n_fft // 2 + 1, 20., SR / 2, n_mels, SR).float()
+        return torchaudio.functional.melscale_fbanks(n_fft // 2 + 1, low, SR / 2, n_mels, SR, **how).float()
 
 def mel_db(
     mags: Tensor,  # from `magnitudes`, `n_fft` 2048

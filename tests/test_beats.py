@@ -4,9 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
+from celae.beats import _PROFILES, KEY_NAMES, beat_frames, beat_period, estimate_key, find_beats, onset_strength
 from celae.data import SR
-from celae.beats import KEY_NAMES, beat_frames, beat_period, estimate_key, onset_strength
 from celae.music import STYLES, render_track
 
 SCRIPT = """
@@ -26,9 +27,16 @@ def test_nothing_is_compiled(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob('*.nb?'))
 
 
+def test_the_default_device_does_not_matter():
+    clicks = np.zeros((1, 5 * SR), np.float32)
+    clicks[:, ::SR // 2] = 1
+    with torch.device('meta'): assert abs(find_beats(clicks).tempo_bpm - 120) < 3
+
+
 @pytest.fixture(scope='module')
 def sounds():
-    rng, songs = np.random.default_rng(0), [render_track(style, seed, 10.)[0] for style in STYLES for seed in range(3)]
+    rng = np.random.default_rng(0)
+    songs = [render_track(style, seed, 10.)[0] for style in STYLES for seed in range(3)]
     noise = [(rng.standard_normal((1, secs * SR)) / 10).astype(np.float32) for secs in (1, 2, 5, 20)]
     late = [np.pad(song, ((0, 0), (3 * SR, 4 * SR))) for song in songs[:4]]
     return [*songs, *noise, *late, np.hstack(songs[:3]), .001 * songs[0]]
@@ -36,8 +44,8 @@ def sounds():
 
 @pytest.mark.slow
 def test_as_librosa(sounds):
-    librosa, profiles = pytest.importorskip('librosa'), pytest.importorskip('celae.beats')._PROFILES
-    profiles = np.stack([np.roll(profile, tonic) for profile in profiles for tonic in range(12)])
+    librosa = pytest.importorskip('librosa')
+    profiles = np.stack([np.roll(profile, tonic) for profile in _PROFILES for tonic in range(12)])
     how = dict(sr=SR, fmin=librosa.note_to_hz('C2'), n_octaves=6, tuning=0., norm=None, hop_length=2048)
     for wav in sounds:
         theirs = librosa.onset.onset_strength(y=wav[0], sr=SR, hop_length=512)
