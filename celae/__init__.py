@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from .api import embed as embed
     from .api import encode as encode
     from .api import generate as generate
+    from .audio import read_audio as read_audio
     from .autoencoder import load_model as load_model
-    from .data import read_audio as read_audio
     from .latent_files import load_latent as load_latent
     from .latent_files import save_latent as save_latent
     __version__: str
 
-_HOMES = dict(load_model='autoencoder', read_audio='data', encode='api', decode='api', embed='api', edit='api', generate='api',
-              save_latent='latent_files', load_latent='latent_files')
+_HOMES = dict(load_model='autoencoder', read_audio='audio', save_latent='latent_files', load_latent='latent_files',
+              encode='api', decode='api', embed='api', edit='api', generate='api')
 __all__ = ['__version__', 'edits', *_HOMES]
 
 

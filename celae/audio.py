@@ -638,7 +638,8 @@ def _skipped(packet):
 def _length(sound):
     "Seconds of a sound, without decoding it; None: it has to be decoded."
     to_secs, header = sound.stream.time_base, float((sound.stream.duration or 0) * sound.stream.time_base)
-    if sound.is_plain and header: return min(header, 8 * sound.n_bytes / (sound.codec.bit_rate or 1))
+    if sound.is_plain and header and sound.box.format.name != 'aiff':     # which counts its sound twice
+        return min(header, 8 * sound.n_bytes / (sound.codec.bit_rate or 1))
     if sound.is_one_page() and header: return header
     about = [(packet.duration, *_skipped(packet)) for packet in sound.packets() if packet.size]
     if not about or not all(duration for duration, *_ in about): return None

@@ -240,5 +240,6 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(here, tmp_path, 
 
 
 def test_without_a_home(celae, tmp_path):
+    sf.write(tmp_path/'song.wav', np.random.default_rng(0).uniform(-.5, .5, 5 * 22_050), 22_050)
     done = celae('prepare', tmp_path, HOME='/proc/no-home', XDG_CACHE_HOME='', XDG_CONFIG_HOME='')
     assert done.returncode == 1 and '--cache' in done.stderr and done.stderr.count('\n') == 1, done.stderr
