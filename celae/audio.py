@@ -89,8 +89,9 @@ class _Sound:
     def damaged(self, how): return AudioError(f'{self.name}: damaged ({how})')
 
     def is_one_page(self):
-        "Is all sound in one page of Ogg? FFmpeg takes the first sample of such a Vorbis, and its last, for others."
-        if self.box.format.name != 'ogg' or self.codec.name != 'vorbis' or self.n_bytes > 1 << 17: return False
+        "Is all sound in one page of Ogg? FFmpeg takes the first and last sample of such a Vorbis for others."
+        names = self.box.format.name, self.codec.name
+        if names != ('ogg', 'vorbis') or self.n_bytes > 1 << 17: return False
         return self.path.read_bytes().count(b'OggS') <= 3                # two pages are headers
 
     def warn(self, words, *about):

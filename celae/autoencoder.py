@@ -24,8 +24,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from .data import CLIP_SAMPLES
 from .files import SIZE_NAMES, atomic_write
-from .models import (WHOLE, CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent, Place,
-    in_evaluation, log_rms, model_folder, read_model, safe_sqrt)
+from .models import (WHOLE, CELAutoencoderLeakyReLU, CELAutoencoderSiLU, Codec, ConvNeXtBlock, Latent,
+    Place, in_evaluation, log_rms, model_folder, read_model, safe_sqrt)
 from .untrusted import check_number, checked
 from .references import SparseMDCT, imdct, mdct, mdct_frames
 from .sinusoids import HOP, LOWEST, N_TONES, draw_sinusoids, find_sinusoids, istft, stft, tone_phases

@@ -266,7 +266,8 @@ def run_folder(
     if not (resume or overwrite):
         raise ValueError(f'{out}: exists already; use --resume, --overwrite, or a different --out')
     if not (out/RUN_LIST).is_file():
-        raise ValueError(f'{out}: keeps no list of its files, as it was begun by an older celae; use a different --out')
+        raise ValueError(f'{out}: keeps no list of its files, as it was begun by an older celae; '
+                         'use a different --out')
     return out
 
 # %% ../nbs/00a_files.ipynb #6c840516

@@ -350,7 +350,8 @@ def _say_axes(run):
     return ['Sixteen axes of the latents that keep clips of one track together, learned without labels, name '
             f'{row["accuracy"]:.0%} of the clips of tracks that they have not learned from; that is '
             f'{gain(row, "gain", "+.0%")} compared with MFCC and chroma. Their clusters agree with the '
-            f'labels by an ARI of {row["ari"]:.2f}, which is {gain(row, "ari_gain", "+.2f")} compared with theirs.'
+            f'labels by an ARI of {row["ari"]:.2f}, which is {gain(row, "ari_gain", "+.2f")} compared with '
+            'theirs.'
             for row in run.table('axes')[:1]]
 
 def split_findings(
@@ -444,8 +445,8 @@ SECTIONS.append(Section(
                 _old_knowledge),
         Section('Clusters of those latents', 'The number of clusters is that of the elbow.', CLUSTERS,
                 _old_knowledge,
-                {_old(_draw_plane): 'The clips on two principal axes of the largest SiLU model, every value of '
-                                    'the latent.',
+                {_old(_draw_plane): 'The clips on two principal axes of the largest SiLU model, every value '
+                                    'of the latent.',
                  _old(_draw_clusters): 'Agreement of its clusters with the labels.',
                  _old(_draw_confusion): 'What a linear probe takes the clips of each label for.'}),
         Section('Edits of those latents',

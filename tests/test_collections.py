@@ -55,7 +55,8 @@ def test_the_report_says_which_clips_were_trained_on(music):
 
 
 FACTS = {'tune': 'song', 'tune,genre,collection,composer,metre,tempo_bpm,octaves': 'a,b,c,d,4/4,120,0',
-         'drums_pattern': 'four', 'drums_pattern,metre,tempo_bpm': 'four,5/8,fast', 'key,mode': '7,1', 'label': '',
+         'drums_pattern': 'four', 'drums_pattern,metre,tempo_bpm': 'four,5/8,fast', 'key,mode': '7,1',
+         'label': '',
          'drums_pattern,metre,key': ',,', 'label,label_factor': 'a,b',
          'start,row,n_samples,split,left_out': '1,2,3,x,y',
          'class,_x,my col,,a,a': '1,2,3,4,5,6', 'v': '12345678901234567890123', 'Index,index,group': '1,2,3'}

@@ -160,7 +160,8 @@ def test_front_door(to, song):
 def test_edits(to):
     here, there = load_model('musical'), to(load_model('musical'))
     latent, other = here.encode(sound()), here.encode(sound(40_000) / 2)
-    edits = Noise(.3), Smooth(3), Transpose(2), Shuffle(2), Freeze(3, 2), Towards(other, torch.linspace(.2, .8, other.z.shape[2]))
+    towards = Towards(other, torch.linspace(.2, .8, other.z.shape[2]))
+    edits = Noise(.3), Smooth(3), Transpose(2), Shuffle(2), Freeze(3, 2), towards
     far = there.encode(sound())
     same(Chain(edits)(far, there).z, Chain(edits)(latent, here).z, 1e-4)
     same(there.transpose(latent.z, 2), here.transpose(latent.z, 2), 1e-4)
@@ -202,7 +203,8 @@ def clips(tmp_path, tone):
 
 def settings():
     return (torch.get_default_dtype(), torch.get_default_device(),
-            torch.are_deterministic_algorithms_enabled(), torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
+            torch.are_deterministic_algorithms_enabled(), torch.is_grad_enabled(),
+            torch.is_inference_mode_enabled(),
             torch.get_num_threads(),
             torch.default_generator.get_state().tolist(), np.random.get_state()[1].tolist())
 

@@ -163,7 +163,8 @@ def test_what_cannot_work_is_told_before_torch_is_loaded(tmp_path):
     code = ('import sys; sys.argv[0] = "celae"\nfrom celae.cli import main\ntry: main()\n'
             'finally: print("LOADED" if "torch" in sys.modules else "", file=sys.stderr)')
     for command in ('train music --out f', 'train music --from nothing', 'edit f -o f/x.wav', 'run --out .',
-                    'run music --out f', 'run --out . --overwrite', 'export -o f', 'export -o g --model nothing',
+                    'run music --out f', 'run --out . --overwrite', 'export -o f',
+                    'export -o g --model nothing',
                     'encode f --model nothing', 'generate -o g.wav --prior nothing', 'generate -o x.wav/'):
         done = subprocess.run([sys.executable, '-c', code, *command.split()], capture_output=True, text=True,
                               cwd=tmp_path)
