@@ -53,6 +53,7 @@ def _unpacked(sound, sr):
     if None not in (own, sr) and own != sr: raise ValueError(f'the rate of the sound is {own}, sr is {sr}')
     return sound, sr if own is None else own
 
+# %% ../nbs/05c_api.ipynb #5895afb4
 def _content(sound):
     "The bytes of a file, from its beginning."
     if not hasattr(sound, 'read'): return bytes(sound)
@@ -95,6 +96,7 @@ def _rate(sr):
     sr = sr.item() if hasattr(sr, 'item') and np.asarray(sr).size == 1 else sr
     return int(sr) if isinstance(sr, float) and sr.is_integer() else sr
 
+# %% ../nbs/05c_api.ipynb #9dfa16b3
 def _check_sound(wav, sr):
     "Refuse an array that is no sound."
     if sr is None: raise ValueError(f'the rate of an array has to be named, such as sr={SR}')
@@ -114,6 +116,7 @@ def _rows(sound, sr, stereo):
     wav = wav.reshape(-1, wav.shape[-2] if wav.ndim > 1 else 1, wav.shape[-1])
     return np.concatenate([each if stereo else to_mono(each, sr) for each in wav])
 
+# %% ../nbs/05c_api.ipynb #f5057ca4
 def sound_tensor(
     sound,                 # array, tensor or numbers (t,), (c, t) or (b, c, t) in [-1, 1], or whole numbers
     sr: float | None,      # its rate in Hz
@@ -181,6 +184,7 @@ def _length_of(latent, codec):
     n = bisect_right(lengths, n_frames, key=lambda n: codec.latent_shape(n)[1]) - 1
     return n if latent.detail is None else min(n, (latent.detail.n_frames - 1) * codec.frame)
 
+# %% ../nbs/05c_api.ipynb #613cd134
 def decode(
     latent: Latent | str | Path,    # from `encode`, edited or not; or a file of one; or a list
     n_samples: int | None = None,   # length of the sound; None: that which went in, or all frames

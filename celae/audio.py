@@ -137,6 +137,7 @@ def _possible(sound, wav):
     sound.warn('contains NaN or Inf, which is read as zero')
     return np.where(np.abs(wav) <= LOUDEST, wav, np.float32(0))       # false of NaN
 
+# %% ../nbs/00c_audio.ipynb #d613d4ff
 def _samples(sound, first):
     "Sound (c, t) from sample `first` on, frame after frame."
     convert, at, end, is_plain, is_one = {}, None, None, sound.is_plain, sound.is_one_page()
@@ -162,6 +163,7 @@ def _samples(sound, first):
     if is_plain and counted and sound.n_bytes > 1.5 * counted + 4096:
         sound.warn('its header counts %d of its %d bytes as sound; only they count', counted, sound.n_bytes)
 
+# %% ../nbs/00c_audio.ipynb #ee8621fb
 def _blocks(sound, secs, first=0, n=np.inf):
     "Sound (c, t), at most `n` samples from `first` on, in blocks of at most so many seconds."
     size, held, n_held = min(round(secs * sound.rate), MAX_BLOCK // sound.channels), [], 0
@@ -191,6 +193,7 @@ def _shares(wav, mean, edges):
         loudest[each[channel] > 2 * each[loudest, np.arange(len(edges))]] = channel
     return (1 - alone) / n + alone * (np.arange(n)[:, None] == loudest)
 
+# %% ../nbs/00c_audio.ipynb #e3b079af
 def to_mono(
     wav: np.ndarray,   # sound (c, t)
     sr: int = SR,      # its rate in Hz
@@ -224,6 +227,7 @@ def _mono_blocks(blocks, sr, start=0):
     for wav, first, here in _in_context(blocks, 2 * round(_MONO_SECS * sr)):
         yield to_mono(wav, sr, start + first)[:, here]
 
+# %% ../nbs/00c_audio.ipynb #e57520ee
 def _resampled(blocks, n_channels, sr, rate):
     "Blocks (c, t) at `sr` as blocks at `rate`."
     resampler = soxr.ResampleStream(sr, rate, n_channels, 'float32')
@@ -280,6 +284,7 @@ def check_ending(
     if path.suffix.lower() in AUDIO_OUT: return path.suffix.lower()
     raise AudioError(_wrong_ending(path, AUDIO_OUT))
 
+# %% ../nbs/00c_audio.ipynb #97c691b3
 def file_rate(
     path: str | Path,  # file that is to be written
     rate: int,         # wanted, in Hz
@@ -388,6 +393,7 @@ def _write_limited(f, path, blocks, tags):
         for i in range(0, wav.shape[1], f.samplerate):   # all at once would overflow libsndfile's Vorbis
             f.write(wav[:, i:i + f.samplerate].T.clip(-1, 1))
 
+# %% ../nbs/00c_audio.ipynb #cb4f2bb6
 def write_blocks(
     path: str | Path,  # file to write; its ending decides: .wav (16 bit), .flac, .ogg, .opus, .mp3
     blocks,            # sounds (c, t), one after the other; peaks beyond 1 are limited
@@ -441,6 +447,7 @@ def _k_weighting(sr):
     high = [(1 + c) / 2, -1 - c, (1 + c) / 2, 1 + alpha, -2 * c, 1 - alpha]
     return np.array([np.divide(each, each[3]) for each in (shelf, high)])
 
+# %% ../nbs/00c_audio.ipynb #5daae70f
 def loudness_of(
     blocks,          # sounds (c, t), one after the other
     sr: int = SR,    # their rate in Hz
@@ -460,6 +467,7 @@ def loudness_of(
     if len(gates): gates = gates[gates > .1 * gates.mean()]
     return float(10 * np.log10(gates.mean()) - .691) if len(gates) else -np.inf
 
+# %% ../nbs/00c_audio.ipynb #59ce89a1
 def loudness(
     wav,             # sound (c, t)
     sr: int = SR,    # its rate in Hz
@@ -507,6 +515,7 @@ def edited_loudness(
     if not factor: return -np.inf
     return lufs + 20 * np.log10(factor) if np.isfinite(lufs) else None
 
+# %% ../nbs/00c_audio.ipynb #beb62050
 def set_loudness(
     wav,                      # sound (c, t)
     lufs: float | None = -16.,  # wanted; None: as it is
@@ -600,6 +609,7 @@ def _raw_tags(audio):
     pictures.sort(key=lambda picture: picture.type != 3)                       # 3: the front
     return texts | dict(cover=pictures[0].data if pictures else None)
 
+# %% ../nbs/00c_audio.ipynb #82899ae4
 def read_tags(
     path: str | Path,   # any sound file
 ) -> dict:              # name (of `TAGS`) -> texts; cover: bytes. Empty where there are none
@@ -648,6 +658,7 @@ def _length(sound):
     if sound.box.format.name != 'ogg': return float(durations * to_secs) - (starts + ends) / sound.rate
     return header - starts / sound.rate if abs(float(durations * to_secs) - header) < .1 else None
 
+# %% ../nbs/00c_audio.ipynb #93fa7c65
 def sound_format(
     path: str | Path,  # audio file
 ) -> SoundFormat:      # its rate, channels, tags and length
@@ -696,6 +707,7 @@ def _pairs(a, b):
         x, y = [left[:, n:] if left.shape[1] > n else next(more, None) for left, more in ((x, a), (y, b))]
     if x is not None: yield from ((left, np.zeros_like(left)) for left in (x, *a))
 
+# %% ../nbs/00c_audio.ipynb #a6491e5b
 @dataclass(frozen=True)
 class Air:
     "What lies above 11 kHz in a file."

@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['FRAMES', 'PAIR', 'ROWS', 'CHANNELS', 'TONAL', 'REST', 'SIZES', 'N_NOISE', 'N_READ', 'SIZE_SHARES', 'DETAIL_SHARE',
            'z_frames', 'RollEncoder', 'RollDecoder', 'RollCoder', 'log_magnitude_rows', 'Encoder', 'Residual',
-           'SpectrumCoder', 'is_tonal', 'Size', 'as_size', 'standing_noise', 'MusicAutoencoder', 'encode_z', 'spectrum',
-           'transpose_z', 'read_targets', 'Draws', 'level_one', 'draw_size', 'draw', 'draw_rolls', 'load_model',
-           'onnx_inputs', 'export_onnx']
+           'SpectrumCoder', 'is_tonal', 'Size', 'as_size', 'standing_noise', 'MusicAutoencoder', 'spectrum',
+           'read_targets', 'level_one', 'draw', 'draw_rolls', 'load_model', 'onnx_inputs', 'export_onnx']
 
 # %% ../nbs/01d_the_model.ipynb #d03b7b1b
 import logging
@@ -39,6 +38,7 @@ def z_frames(
     "How many frames `z` has."
     return -(-mdct_frames(n_samples, HOP) // FRAMES)
 
+# %% ../nbs/01d_the_model.ipynb #b3fc5634
 class RollEncoder(nn.Module):
     "Sinusoids to channels of `z`."
     def __init__(self,
@@ -81,6 +81,7 @@ def _smooth(x):
     x = F.pad(x, (1, 1))
     return (x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]) / 4
 
+# %% ../nbs/01d_the_model.ipynb #4c93b8b2
 class RollCoder:
     "Finds, codes and draws sinusoids. A roll is square roots of amplitudes, and offsets (b, 105, 4 n)."
     def __init__(self,
@@ -257,6 +258,7 @@ class Size:
         whole = z.new_zeros(len(z), CHANNELS[-1], z.shape[2])
         return whole.index_copy(1, torch.tensor(self.kept, device=z.device), z)
 
+# %% ../nbs/01d_the_model.ipynb #24ed4f6d
 SIZES = dict(quarter=Size(8, 423), half=Size(16, 847), base=Size(32, 1694), double=Size(64, 3389),
              compact=Size(32), musical=Size(64))      # the last two: all of the sound is in `z`
 
@@ -332,14 +334,14 @@ class MusicAutoencoder(nn.Module, Codec):
     def decode(self, latent, n_samples): return self.decode_at(latent, n_samples, WHOLE)
     def draw(self, wav, n=2): return draw(self, wav, n)
     def draw_rolls(self, amplitude, offset): return draw_rolls(self, amplitude, offset)
-    def transpose(self, z, semitones): return transpose_z(self, z, semitones) if semitones else z
+    def transpose(self, z, semitones): return _transpose_z(self, z, semitones) if semitones else z
 
     def encode(self, wav, level=None):
         wav = wav.to(self.heads.weight)
         level = log_rms(wav) if level is None else level.to(wav)
         wav = wav / level.exp()[:, None, None]
         detail = self.coefficients.select(mdct(wav, self.frame)) if self.size.detail else None
-        return Latent(encode_z(self, wav)[:, self.size.kept], level, detail)
+        return Latent(_encode_z(self, wav)[:, self.size.kept], level, detail)
 
     def decode_at(self, latent, n_samples, place):
         latent = latent.to(self.device)
@@ -351,7 +353,7 @@ class MusicAutoencoder(nn.Module, Codec):
         return self.rolls.phases(self.decode_roll(latent.z)[1], place)[..., frame * FRAMES, None]
 
 # %% ../nbs/01d_the_model.ipynb #70bfec06
-def encode_z(
+def _encode_z(
     model: MusicAutoencoder,     # any size
     wav: Tensor,                 # sound of level 1 (b, 1, t)
     roll: tuple | None = None,   # its sinusoids, from `RollCoder.find`; None: find them
@@ -374,7 +376,8 @@ def spectrum(
     detail = None if detail is None else stft(imdct(detail.to_dense(), n_samples))
     return *model.rest.add(model.pad(z), model.rolls.draw(roll, n, place), detail, model.size.number), roll
 
-def transpose_z(
+# %% ../nbs/01d_the_model.ipynb #1a475a95
+def _transpose_z(
     model: MusicAutoencoder,   # at the size of the latent
     z: Tensor,                 # from `encode` (b, d, n)
     semitones: int,            # how far; below 0 down
@@ -399,7 +402,7 @@ def read_targets(
     return torch.cat([4 * mean, chroma, onset, (power + 1e-4).log() / 4], 1)
 
 # %% ../nbs/01d_the_model.ipynb #c1d9cc9b
-class Draws(NamedTuple):
+class _Draws(NamedTuple):
     "What a training step compares, at level 1."
     wav: Tensor          # the original (b, 1, t)
     sounds: tuple        # draws of the decoded sound (b, 1, t)
@@ -416,26 +419,28 @@ def level_one(
 
 SIZE_SHARES, DETAIL_SHARE = (.15, .15, .3, .4), .5    # of batches: with so many channels; with detail
 
-def draw_size() -> Size:
+def _draw_size() -> Size:
     "Channels and detail of a batch in training."
     size = list(SIZES.values())[int(torch.tensor(SIZE_SHARES, device='cpu').multinomial(1))]
     return size if torch.rand(()) < DETAIL_SHARE else replace(size, detail=0)
 
+# %% ../nbs/01d_the_model.ipynb #dae2bebe
 def draw(
     model: MusicAutoencoder,   # in training
     wav: Tensor,               # sound (b, 1, t)
     n: int = 2,                # draws of the noise
-) -> Draws:
+) -> _Draws:
     "Encode, drop channels, decode at one of the sizes, and draw noise `n` times."
-    wav, model = level_one(wav), model.with_size(draw_size())
+    wav, model = level_one(wav), model.with_size(_draw_size())
     roll = model.rolls.find(wav)
-    z = encode_z(model, wav, roll)
+    z = _encode_z(model, wav, roll)
     detail = model.coefficients.select(mdct(wav, model.frame)) if model.size.detail else None
     noisy = (z + model.z_noise * torch.randn_like(z))[:, model.size.kept]
     spec, noise, decoded = spectrum(model, Latent(noisy, detail=detail), wav.shape[-1])
     sounds = [istft(spec + noise * torch.randn_like(spec), wav.shape[-1]) for _ in range(n)]
-    return Draws(wav, tuple(sounds), decoded, roll, model.read(z))
+    return _Draws(wav, tuple(sounds), decoded, roll, model.read(z))
 
+# %% ../nbs/01d_the_model.ipynb #8b207b6f
 def draw_rolls(
     model: MusicAutoencoder,   # in training
     amplitude: Tensor,         # of whole clips, from `find_sinusoids` (b, 105, n)
@@ -443,7 +448,7 @@ def draw_rolls(
 ) -> tuple:                    # decoded, and found: rolls
     "Encode and decode the sinusoids alone, with as many channels as one of the sizes has."
     roll = model.rolls.smooth(amplitude, offset, CLIP_SAMPLES)
-    z, kept = model.roll_encoder(*roll), sum(map(is_tonal, range(draw_size().channels)))
+    z, kept = model.roll_encoder(*roll), sum(map(is_tonal, range(_draw_size().channels)))
     z = z + model.z_noise * torch.randn_like(z)
     z = z * (torch.arange(z.shape[1], device=z.device) < kept)[:, None]
     return model.roll_decoder(z), roll
@@ -478,6 +483,7 @@ def onnx_inputs(
                 roll_decoder=((z[:, TONAL],), (z_axis,)),
                 residual=((z, rows, rows.clone(), torch.tensor(0)), (z_axis, row_axis, row_axis, {})))
 
+# %% ../nbs/01d_the_model.ipynb #6c31925d
 def export_onnx(
     model: MusicAutoencoder,   # any size
     folder: str | Path,        # gets encoder.onnx, roll_encoder.onnx, roll_decoder.onnx and residual.onnx

@@ -82,6 +82,7 @@ def _best_sequences(score, period):
         if begun[i]: before[i] = i - lags[values.argmax()]
     return total, before
 
+# %% ../nbs/03c_beats.ipynb #3af390f5
 def beat_frames(
     strength: np.ndarray,   # from `onset_strength` (n,), not all 0
     period: int,            # from `beat_period`
@@ -218,6 +219,7 @@ def _known_key(row):
     try: return KEY_NAMES[key_index(row.key_name)]
     except (AttributeError, ValueError): return None
 
+# %% ../nbs/03c_beats.ipynb #aa445279
 def describe_clips(
     clips: Clips,   # of any collection
 ) -> tuple:         # `Beats` or None of each clip, and a name in `KEY_NAMES`

@@ -63,6 +63,7 @@ def _key(value):
     except ValueError as e: raise typer.BadParameter(str(e)) from None
     return value
 
+# %% ../nbs/05b_cli.ipynb #78ea8eb8
 def _size(value):
     "The name of a size, of a user's own too."
     known = [*SIZE_NAMES, *getattr(sys.modules.get('celae.autoencoder'), 'SIZES', ())]
@@ -126,6 +127,7 @@ _Steps = Annotated[int | None, Option(
 
 def _given(**options): return {name: value for name, value in options.items() if value is not None}
 
+# %% ../nbs/05b_cli.ipynb #80926276
 def run(
     folder: Annotated[Path | None, Argument(
         help='Music: one folder for each label. Without it, the built-in music.')] = None,
@@ -149,6 +151,7 @@ def run(
     settings = Settings(**given, split_folders=not folders_are_labels)
     _say(run_all(settings, out, device, resume, overwrite, cache, write_report, _builtin, **methods))
 
+# %% ../nbs/05b_cli.ipynb #117afa5c
 def _builtin(settings, cache):
     "Folder of the built-in music that a run asks for."
     from celae.corpora.builtin import builtin_music
@@ -186,6 +189,7 @@ def _said(scores, before):
     said = [f'{name} {scores[name].mean():.3g}{was(name)}' for name in ('snr', 'mel', 'stft')]
     return f'on {len(scores)} test clips {", ".join(said)}'
 
+# %% ../nbs/05b_cli.ipynb #f09d1617
 def _train(net, config, clips, out, start, device, rank, **how):
     "Fit a model; of several processes the first scores it and writes its card."
     from celae.evaluation import evaluate
@@ -376,6 +380,7 @@ def encode(
     each_file(plan, lambda path, result: _encoded(path, result, net, mono, exact) if path in todo
               else f'{result}: up to date')
 
+# %% ../nbs/05b_cli.ipynb #27673fbc
 def _encoded(path, result, net, mono, exact):
     "Encode a file; gives a line to be printed."
     from celae.audio import sound_format
@@ -412,6 +417,7 @@ def _check_rates(plan, rate):
     from celae.audio import file_rate
     for result in plan.values(): file_rate(result, rate)
 
+# %% ../nbs/05b_cli.ipynb #f41248ab
 def decode(
     files: Annotated[list[Path], Argument(help='Latent files (.celae).', show_default=False)],
     model: _Model = None,
@@ -452,6 +458,7 @@ def _edited(file, out, change, net, rate, stereo, keep_air):
     write_decoded(out, net, change(latent, net), n_samples, like=to, air=air, lufs=lufs)
     return _describe_sound(out)
 
+# %% ../nbs/05b_cli.ipynb #3cb16f96
 def edit(
     files: _SoundFiles, out: Annotated[str, _SOUND_OUT],
     model: _Model = None, seed: _Seed = 0, rate: _Rate = None, stereo: _Stereo = None,
@@ -498,6 +505,7 @@ def _with_edits(command, options):
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     return called
 
+# %% ../nbs/05b_cli.ipynb #aa0437d4
 class _Commands(TyperGroup):
     "Commands, of which `edit` gets its options when it is asked for."
     def resolve_command(self, ctx, args):
@@ -532,6 +540,7 @@ def _check_generate(out, begin, beats_from, tempo, strength, rate, overwrite):
     _check_rates({out: out}, rate)
     return out
 
+# %% ../nbs/05b_cli.ipynb #035c6114
 def _generated(parts, out, begin, seconds, strength, style, seed, rate, stereo, **asked):
     "Continue or vary a file, or make something new, and write it."
     from celae.audio import SR, SoundFormat, sound_format, write_audio
@@ -635,6 +644,7 @@ def prepare(folder: _Folder, max_clips: _MaxClips = None, seed: _Seed = 0, cache
         f'{samples / SR / 3600:.1f} hours in {took:.0f} s ({samples / SR / max(took, .1):.0f} x real time), '
         f'{samples * 2 / 1e9:.2f} GB')
 
+# %% ../nbs/05b_cli.ipynb #c63577d4
 def clear(cache: _Cache = None):
     "Delete the decoded clips that are kept; they can be made again at any time."
     from celae.data import cache_files
@@ -646,6 +656,7 @@ def clear(cache: _Cache = None):
     if os.path.isdir(folder): private_folder(folder).cleanup()        # with what killed processes have left
     _say(f'{folder}: {freed / 1e9:.2f} GB deleted')
 
+# %% ../nbs/05b_cli.ipynb #31c16915
 def info():
     "Say what is installed, which models ship, and where decoded music is kept."
     import torch
@@ -687,13 +698,14 @@ def _version(wanted):
 
 def _for_all(
     additions: Annotated[list[str] | None, Option(
-        '--with', metavar='MODULE', callback=lambda names: load_additions(names or ()), is_eager=True,
+        '--with', metavar='MODULE', callback=lambda names: load_additions(names or ()) or [], is_eager=True,
         help='Import additions of your own first: a module, or a .py file.')] = None,
     debug: Annotated[bool, Option('--debug', help='After an error, show where it happened.')] = False,
     version: Annotated[bool, Option(
         '--version', callback=_version, is_eager=True, help='Say the version of celae.')] = False,
 ): pass
 
+# %% ../nbs/05b_cli.ipynb #7d5a3577
 EXAMPLES = dict(
     run='celae run ~/Music --out runs/mine', analyze='celae analyze runs/mine', map='celae map runs/mine',
     train='celae train ~/Music --from autoencoder', encode='celae encode song.mp3 -o song.celae',
@@ -731,6 +743,7 @@ class _Lines(logging.Handler):
 
 def _complain(text): print('\n'.join(map(shown, text.rstrip().split('\n'))), file=sys.stderr)
 
+# %% ../nbs/05b_cli.ipynb #747bf6b5
 def _work(debug):
     "Do the command; gives an exit code, or the line that says why there is none."
     try:
@@ -771,6 +784,7 @@ def _without_home():
     for name in ('MPLCONFIGDIR', 'NUMBA_CACHE_DIR'): os.environ.setdefault(name, folder.name)
     return folder
 
+# %% ../nbs/05b_cli.ipynb #bf11b6f4
 def _prepare_process():
     "Signals; UTF-8 for names of files, whatever the locale; messages that any terminal shows."
     if sys.getfilesystemencoding() != 'utf-8' and not sys.flags.utf8_mode:

@@ -42,6 +42,7 @@ def files_below(
         folders[:] = sorted(name for name in folders if name[0] != '.' and not is_run(Path(at)/name))
         yield from (Path(at)/name for name in [*folders, *names] if name[0] != '.')
 
+# %% ../nbs/00_data.ipynb #5c81bb95
 def warn_left_out(
     files,   # pairs of a path and the reason, with the remedy
 ):
@@ -92,6 +93,7 @@ def _clips_of(path, root):
     starts = range(0, n_clips * CLIP_SAMPLES, CLIP_SAMPLES)
     return [known | dict(start=start, n_samples=min(CLIP_SAMPLES, total - start)) for start in starts]
 
+# %% ../nbs/00_data.ipynb #b877d072
 def list_clips(
     folder: str | Path,  # root of a music collection: one folder per label, or files only
 ) -> pd.DataFrame:       # one row per clip, without `split`
@@ -130,6 +132,7 @@ def _complete_splits(clips, by='track', seed=0):
         clips = clips.assign(split=clips.split.mask(clips[by].isin(drawn), name))
     return clips
 
+# %% ../nbs/00_data.ipynb #6d28e7e4
 def split_clips(
     clips: pd.DataFrame,                # table of clips
     fractions: tuple = (.8, .1, .1),    # shares of train, valid and test, by number of tracks
@@ -236,6 +239,7 @@ def _listed(path, clips, kind, needs=()):
     table = table.rename(columns={name: f'{name}_{kind}' for name in _OWN - {'track', *needs}})
     return table.loc[:, ~table.columns.duplicated()]
 
+# %% ../nbs/00_data.ipynb #497c7f88
 def _split_listed(clips, path):
     "Clips of the listed tracks, with `split` and the other columns of the list."
     listed = _listed(path, clips, 'listed', ['split'])
@@ -269,6 +273,7 @@ def _own_table(root, name):
     if not leads_out(path, root): return path
     warn_left_out([(path, 'a link out of this folder is not followed; put the table itself there')])
 
+# %% ../nbs/00_data.ipynb #1aa7a97a
 def clip_table(
     folder: str | Path,            # root of a music collection
     max_clips: int | None = None,  # thin to about this many clips, label by label; None: all
@@ -364,6 +369,7 @@ def _write_clips(f, clips):
     f.write(np.array(sums + n_left * [_SILENT], '<u4'))
     return reason
 
+# %% ../nbs/00_data.ipynb #985dac01
 def _decode_track(clips, file):
     "Decode the clips of a track into a file of the cache; why some are left out, or an empty text."
     try:

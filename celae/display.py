@@ -158,6 +158,7 @@ def _name_lines(ax, names, lines):
         ax.annotate(plain_text(name, 26), (1.02, y), xycoords='axes fraction', color=line.get_color(),
                     va='center', fontsize=9)
 
+# %% ../nbs/00d_display.ipynb #736bd2ed
 def draw_lines(
     lines: dict,          # name -> x, y and, if it matters, the colour
     xlabel: str,          # what goes across

@@ -57,6 +57,7 @@ class Edit:
 
     def __rshift__(self, other): return Chain((self, other))
 
+# %% ../nbs/04a_edits.ipynb #4e0230a5
 @dataclass(frozen=True)
 class Chain(Edit):
     "One edit after another."
@@ -162,6 +163,7 @@ class Shuffle(Edit):
         order = torch.randperm(len(pieces), generator=seeded(self.seed), device='cpu')
         return torch.cat([pieces[i] for i in order], 2)
 
+# %% ../nbs/04a_edits.ipynb #2b700322
 @dataclass(frozen=True)
 class Freeze(Edit):
     "Hold the latent from one moment on, or repeat a few frames of it."
@@ -211,7 +213,7 @@ def interpolate(
     z = paths[match_name(kind, paths, 'kind')](a.z, b.z, weight)
     return replace(a, z=z, level=None if a.level is None else torch.lerp(a.level, b.level, weight.mean()))
 
-
+# %% ../nbs/04a_edits.ipynb #91d5609e
 @dataclass(frozen=True, eq=False)
 class Towards(Edit):
     "Interpolate towards a different clip."
@@ -282,6 +284,7 @@ def _value(option, p, value, frame):
     if n >= least: return n
     raise ValueError(f'{option}={value} s changes nothing: {(least - .49) * frame / SR:.2f} s is the least')
 
+# %% ../nbs/04a_edits.ipynb #011d6ec0
 def make_edit(
     values: dict,     # option, as in `edit_options` -> value; all others have their defaults
     seed: int = 0,    # of noise and shuffling

@@ -103,6 +103,7 @@ def _is_left(folder):
     except OSError: pass
     return max(os.lstat(f).st_mtime for f in (folder, *Path(folder).rglob('*'))) < time.time() - _LEFT_SECS
 
+# %% ../nbs/00a_files.ipynb #0c00cc51
 @cache
 def _remove_left(parent):
     "Remove what killed processes have left in a folder, once."
@@ -133,6 +134,7 @@ def _wrong_ending(path, endings):
     ending = path.suffix.lower() or 'a file without ending'
     return f'{path}: cannot write {ending!r}; choose from {" ".join(endings)}'
 
+# %% ../nbs/00a_files.ipynb #ceb93fdf
 def output_path(
     path: str | Path,         # file that is to be written
     inputs=(),                # files that are read for it; none of them is ever replaced
@@ -172,6 +174,7 @@ def move_into_place(
         _new.discard(place)
     os.replace(part, path)
 
+# %% ../nbs/00a_files.ipynb #da3ea2ef
 @contextmanager
 def atomic_write(
     path: str | Path,  # where the finished file is to be

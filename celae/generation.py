@@ -43,6 +43,7 @@ def _rotate(x, base=100.):
     pairs = torch.view_as_complex(x.float().unflatten(3, (half, 2)).contiguous())
     return torch.view_as_real(pairs * turn).flatten(3).to(x.dtype)
 
+# %% ../nbs/04_generation.ipynb #652710d0
 def _near_attention(q, k, v):
     "Attention of (b, h, n, d) to frames less than `WINDOW` away; memory grows linearly."
     n = q.shape[2]
@@ -156,6 +157,7 @@ def _noise(shape, generator, like):
     "Normal noise of the device and type of `like`, which does not depend on the device."
     return torch.randn(*shape, generator=generator, dtype=torch.float32, device='cpu').to(like)
 
+# %% ../nbs/04_generation.ipynb #732723ae
 class LatentStatistics(nn.Module):
     "Mean and standard deviation of each channel of `z`, and of the level of each label; tempos and keys."
     def __init__(self, n_labels: int, channels: int):
@@ -362,6 +364,7 @@ def _new_prior(latent, clips, codec, start, described, seed, settings):
     channels = torch.stack([beat_channels(each, latent.z.shape[2], FRAME_SECS) for each in beats])
     return prior, (prior.normalise(latent.z), index, torch.tensor(keys), channels)
 
+# %% ../nbs/04_generation.ipynb #8dd8d3c8
 @torch.no_grad()
 def _transposed(prior, codec, known, seed):
     "A copy of each clip, up to five semitones down or six up."
@@ -419,6 +422,7 @@ def load_prior(
     if made.z.isfinite().all() and made.level.isfinite().all(): return prior
     raise ValueError(f'{name}: not a usable prior (what it makes holds NaN or Inf)')
 
+# %% ../nbs/04_generation.ipynb #27dbaa6d
 def find_prior(
     label: str | None = None,  # that it has to know, in any case; None: any
     device: str = 'cpu',       # where to put it

@@ -104,6 +104,7 @@ def _modulation(z, n_bands=4):
     bands = [power[..., low:max(high, low + 1)].sum(2) for low, high in zip(edges, edges[1:])]
     return np.log(np.hstack(bands) + 1e-3).astype(z.dtype)
 
+# %% ../nbs/03_latent_analysis.ipynb #b760a785
 POOLINGS = dict(                              # each makes (b, k) of (b, d, n)
     mean=lambda z: z.mean(2),                 # where a channel stays
     std=lambda z: z.std(2),                   # how far it departs from there
@@ -170,6 +171,7 @@ def prepare_steps(
 
 def _prepared(x): return make_pipeline(*prepare_steps(*x.shape)).fit_transform(x)
 
+# %% ../nbs/03_latent_analysis.ipynb #fd4541c9
 @threadpool_limits.wrap(limits=1)
 def find_clusters(
     x: np.ndarray,         # clip vectors (n_clips, n_features)
@@ -353,7 +355,7 @@ def usable_clips(
                          f'here are {len(n_groups)} labels, {len(lonely)} of them with one track')
     return rows[rows.label.isin(n_groups.index[n_groups > 1])]
 
-
+# %% ../nbs/03_latent_analysis.ipynb #a03f44ef
 def _track_folds(rows, split=None, n_splits=5, seed=0):
     "Pairs of row numbers of `usable_clips`, to learn from and to judge, that share no group."
     if split is None:

@@ -72,6 +72,7 @@ class _Magnitudes(torch.autograd.Function):
         for i in range(per_frame): sums[:, i:i + n] += parts[:, :, i]
         return F.pad(sums.flatten(1), (0, ctx.n_samples - sums[0].numel())), None, None
 
+# %% ../nbs/01b_metrics.ipynb #a6d24555
 def magnitudes(
     wav: Tensor,                # sound (b, 1, t)
     n_fft: int = 2048,          # samples in a frame
@@ -241,6 +242,7 @@ def _notes(wav, n=43_844, overlap=7_680):
     times = np.array([(begin, end) for begin, end, *_ in notes], float).reshape(-1, 2) * 256 / SR
     return times, 440 * 2**((np.array([note[2] for note in notes], float) - 69) / 12)
 
+# %% ../nbs/01b_metrics.ipynb #d8f4a7ef
 def note_f1(
     x_hat: Tensor,  # reconstruction (b, 1, t)
     x: Tensor,      # original (b, 1, t)

@@ -325,6 +325,7 @@ def model_card(
              "To load it: `celae.load_model('FOLDER')`."]
     return head + f'# {kind}\n\n' + ''.join(f'- {line}\n' for line in lines)
 
+# %% ../nbs/01_models.ipynb #415f1d34
 def save_model(
     model: nn.Module,    # with `config`, the arguments that it was made with
     folder: str | Path,  # where to write config.json and model.safetensors
@@ -373,6 +374,7 @@ class _NoInit(TorchFunctionMode):
 def _make(kind, config, device):
     with torch.device(device), _NoInit(): return kind(**config).float().eval()
 
+# %% ../nbs/01_models.ipynb #6df463a8
 def _schema(model):
     "Types and shapes of the weights of a model, as for `check_tensors`."
     return {name: (('F32', 'F16', 'BF16', 'F64') if x.is_floating_point() else ('I64',), tuple(x.shape))

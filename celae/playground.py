@@ -49,6 +49,7 @@ def _choice(name, group, words, options=()):
     return dict(name=name, label=name, help=words, group=group, kind='choice', options=list(options),
                 default=options[0] if options else None)
 
+# %% ../nbs/04c_playground.ipynb #0f053fa1
 def _panel_controls(frame_secs, n_axes=3, prior=None):
     "Describe all controls of a panel, in the order of the page."
     edits = [_number(name, p, frame_secs) for name, p in edit_options().items()]
@@ -93,6 +94,7 @@ def _edited(model, latent, other, axes, state):
     if changed.z.shape[2] < latent.z.shape[2]: n = min(n, model.max_samples(changed.z.shape[2]))
     return safe_level(model.decode(changed, n))[0]
 
+# %% ../nbs/04c_playground.ipynb #8566f77e
 @torch.no_grad()
 def _encoded(model, wav):
     "Latent of a clip (1, t), which knows its length."
@@ -210,6 +212,7 @@ def _press(panel, content, buffers):
     elif what == 'upload': panel.add(*_read_upload(content['name'], bytes(buffers[0])))
     else: raise ValueError(f'{what!r:.40}: no such button')
 
+# %% ../nbs/04c_playground.ipynb #97e74405
 @torch.no_grad()
 def _make(panel):
     "Add the clip that the controls of the prior describe, and go on to the next seed."
@@ -221,6 +224,7 @@ def _make(panel):
     panel.add('new: ' + ', '.join(words), safe_level(fade(made)))
     panel.state = panel.state | dict(seed=(panel.state['seed'] + 1) % 1_000_000)
 
+# %% ../nbs/04c_playground.ipynb #7c893eda
 def _save(panel):
     "Write the edited sound and the settings into a folder of their own."
     try:
@@ -254,6 +258,7 @@ def _page_settings(port, browser, idle):
                                 prelaunch_hook=set_cookie),
         MappingKernelManager=dict(cull_idle_timeout=idle, cull_interval=max(1, idle // 4)))
 
+# %% ../nbs/04c_playground.ipynb #dda9f044
 def serve(
     folder: str | Path = 'saved',   # where sounds are saved
     port: int = 8866,               # of the page, on this machine only; if taken, the next

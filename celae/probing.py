@@ -72,6 +72,8 @@ def _discriminants(X, y, n_axes, n_pca):
     lda = LinearDiscriminantAnalysis(solver='eigen', shrinkage='auto', n_components=n_axes)
     with warnings.catch_warnings(action='ignore', category=UserWarning):     # of tracks with one clip
         return make_pipeline(StandardScaler(), pca, lda).fit(X, y)
+
+# %% ../nbs/03a_probing.ipynb #8dc4bba8
 class TrackAxes(TransformerMixin, BaseEstimator):
     "Linear discriminants with tracks for classes, the covariance within tracks shrunk."
     def __init__(self,
@@ -123,6 +125,8 @@ def probe_axes(
         parts.append(rows.loc[judged].assign(predicted=model.predict(b), fold=fold, cluster=cluster))
     judged = pd.concat(parts).sort_index()
     return Probe(_probe_scores(judged, seed), judged)
+
+# %% ../nbs/03a_probing.ipynb #a3c4928c
 def compare_axes(
     a: Probe,       # from `probe_axes`
     b: Probe,       # of other vectors of the same clips

@@ -87,6 +87,7 @@ def imdct(
 # %% ../nbs/01a_references.ipynb #f6b8cec1
 def _largest(x, n): return x.topk(n, sorted=False).indices.sort().values   # positions in each row
 
+# %% ../nbs/01a_references.ipynb #f1ce9969
 class SparseMDCT(Codec):
     "The largest MDCT coefficients of the clip among its strongest bins, and a significance map."
     family, reach = 'sparse MDCT', 1

@@ -67,6 +67,7 @@ def codec_name(
     "What a codec is called, with its size."
     return f'{_family(row)}, {as_text(row.get("values_per_clip"), "{:,}")}'
 
+# %% ../nbs/05a_report.ipynb #1e1fde2d
 def vectors_name(
     row: dict,   # of the table `representations`
 ) -> str:
@@ -96,6 +97,7 @@ def _try(find, run, otherwise=()):
     try: return find(run)
     except _DAMAGES: return otherwise
 
+# %% ../nbs/05a_report.ipynb #7a427e9a
 def _sentences(run, functions):
     "What functions say of a run; one that cannot is passed over, and that is said."
     says = [_try(find, run, None) for find in functions]
@@ -144,6 +146,7 @@ def sound_players(
 
 def _track(row): return Path(as_text(row.get('track'))).stem
 
+# %% ../nbs/05a_report.ipynb #bb51da87
 def _edits(is_ours):
     def wanted(row): return (row.get('codec') == 'musical') == is_ours
     return lambda run: sound_players(run, 'edits', _track, lambda row: row.get('edit'), wanted)
@@ -211,6 +214,7 @@ def _knowledge(run, is_old=False):
     def order(row): return row.get('family') not in ('autoencoder', *_2024), -float(row.get('accuracy') or 0)
     return _named(sorted(rows, key=order), vectors_name)
 
+# %% ../nbs/05a_report.ipynb #2dc8677b
 def _old_knowledge(run): return _knowledge(run, True)
 def _clusters(run): return [row for row in _knowledge(run) if as_text(row.get('k'))]
 
@@ -267,6 +271,7 @@ def _of(run, table, place):
     key = shown_vectors(run.settings)[place]
     return pd.DataFrame([row for row in run.table(table) if (row.get('latent'), row.get('pooling')) == key])
 
+# %% ../nbs/05a_report.ipynb #bed13038
 def _draw_plane(run, place=0):
     clips, key = run.clips, shown_vectors(run.settings)[place]
     points, share = project2(clip_vectors(run.latents(key.latent).z, key.pooling))
@@ -309,6 +314,7 @@ def _say_labels(run):
             f'chroma, the textbook features{beside}, and for {share["majority class"]} by always naming the '
             'most frequent label.']
 
+# %% ../nbs/05a_report.ipynb #f1dfeb84
 def _say_generation(run):
     "How far generated clips are from real ones."
     rows = {row['set']: row for row in run.table('generation')}
@@ -343,6 +349,7 @@ def _say_2024(run):
                     f'clips ({better["mse"]:.5f}, not {worse["mse"]:.5f}).')
     return says
 
+# %% ../nbs/05a_report.ipynb #d620cce0
 def _say_axes(run):
     "What axes that are learned without labels know of them."
     def gain(row, name, form):
@@ -477,6 +484,7 @@ def _opening(run):
     return dict(listen=listen[:3], listen_intro=intro, new=new[:12], findings=_sentences(run, FINDINGS),
                 map=run.has('map.html'))
 
+# %% ../nbs/05a_report.ipynb #da782c86
 def _subtitle(run):
     "What was learned from, when, and on what."
     rows, stages = run.table('music'), run.table('run')
@@ -486,6 +494,7 @@ def _subtitle(run):
     when, threads, device = [as_text(stages[-1].get(name, '?')) for name in ('date', 'threads', 'device')]
     return f'{text}; {when}, {total(stages, "minutes"):.0f} min on {device}, threads: {threads}'
 
+# %% ../nbs/05a_report.ipynb #35aaa76c
 def write_report(
     path: str | Path,            # folder of a run
     sections: list = SECTIONS,   # what it shows

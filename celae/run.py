@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['QUICK', 'FEATURES', 'MAP_CLIPS', 'STAGES', 'Settings', 'expected_minutes', 'RunFolder', 'set_aside', 'delete_run',
            'Run', 'load_run', 'open_run', 'check_music', 'begin_run', 'Stage', 'run_stage', 'read_music', 'model_plan',
-           'load_codecs', 'example_clips', 'Vectors', 'shown_vectors', 'load_vectors', 'analyze', 'edited_latents',
-           'make_sets', 'compare_sets', 'write_map', 'run']
+           'example_clips', 'Vectors', 'shown_vectors', 'analyze', 'edited_latents', 'make_sets', 'compare_sets',
+           'write_map', 'run']
 
 # %% ../nbs/05_run.ipynb #ab26f157
 import json
@@ -70,6 +70,7 @@ class Settings:
     def __post_init__(self):
         if not 0 < len(self.sizes) <= 16: raise ValueError(f'sizes is {self.sizes!r:.60}, not 1 to 16 sizes')
 
+# %% ../nbs/05_run.ipynb #eb7b6982
 QUICK = dict(tracks_per_style=4, max_clips=64, sizes=(11_025,), epochs_2024=1, steps=8, steps_prior=20,
              n_generated=8)
 
@@ -144,6 +145,7 @@ def set_aside(
     log.info('%s: the older run is here until the new one has finished', old.path)
     return old
 
+# %% ../nbs/05_run.ipynb #b6324434
 def delete_run(
     path: str | Path,   # folder of a run
 ):
@@ -286,6 +288,7 @@ def check_music(
     raise ValueError(f'{run.path}: was begun with different music ({changes}); go on with the same, or begin '
                      'anew with --overwrite or a different --out')
 
+# %% ../nbs/05_run.ipynb #b1f92073
 def begin_run(
     settings: Settings,   # what it is to do
     path: str | Path,     # its folder, from `open_run`
@@ -313,6 +316,7 @@ class Stage(NamedTuple):
     function: Callable    # of the run, its clips and a device
     optional: bool = False  # is it left out, with a warning, where it raises a `ValueError`?
 
+# %% ../nbs/05_run.ipynb #8feecb2d
 def run_stage(
     stage: Stage,   # to do, if it is not over
     run: Run,       # that was begun
@@ -352,6 +356,7 @@ def _announce(settings, clips):
         log.warning('no labels to compare: there is no classifier; a folder for each, directly below the one '
                     'that was named, makes them')
 
+# %% ../nbs/05_run.ipynb #86784238
 def read_music(
     settings: Settings,  # of the run
     cache: str | Path | None = None,  # where decoded clips are kept; None: the user's cache folder
@@ -394,7 +399,8 @@ def _train_models(run, clips, device):
         losses += history.assign(**facts).to_dict('records')
     run.write_table('losses', losses)
 
-def load_codecs(
+# %% ../nbs/05_run.ipynb #9b602ec7
+def _load_codecs(
     run: Run,              # whose models are trained
     device: str = 'cpu',   # where to put them
 ) -> dict:                 # name -> codec: the 2024 models, and the autoencoder once a size
@@ -407,7 +413,7 @@ def load_codecs(
 # %% ../nbs/05_run.ipynb #86a549c4
 def _all_codecs(run, device):
     "(family, name) -> codec: the models, and references of the size of each."
-    codecs = load_codecs(run, device)
+    codecs = _load_codecs(run, device)
     found = {(codec.family, name): codec for name, codec in codecs.items()}
     sized = {key[1]: codec for key, codec in found.items() if key[0] in ('SiLU', 'autoencoder')}
     sizes = {name: codec.values_per_clip for name, codec in sized.items()}
@@ -463,7 +469,7 @@ def shown_vectors(
 # %% ../nbs/05_run.ipynb #02e0afc4
 def _encode_music(run, clips, device):
     "Encode all clips with the models, an untrained one and resampling, and compute standard features."
-    codecs, pooled, rows = load_codecs(run, device), ('mean+std', ALL_STATISTICS, 'flatten'), []
+    codecs, pooled, rows = _load_codecs(run, device), ('mean+std', ALL_STATISTICS, 'flatten'), []
     codecs |= dict(untrained=untrained(codecs['musical'], run.settings.seed), resampling=Resampling(11_025))
     views = dict(musical=pooled, untrained=pooled[:2])
     views |= {name: pooled[::2] for name, codec in codecs.items() if codec.family == 'SiLU'}
@@ -477,7 +483,8 @@ def _encode_music(run, clips, device):
     facts = dict(family='features', values_per_clip=mfcc.shape[1])
     run.write_table('vectors', [*rows, FEATURES._asdict() | facts])
 
-def load_vectors(
+# %% ../nbs/05_run.ipynb #1994d217
+def _load_vectors(
     run: Run,    # that has come that far
 ) -> dict:       # `Vectors` -> clip vectors (n_clips, n_features)
     "Clip vectors of everything that a run has encoded."
@@ -511,6 +518,7 @@ def _learn_axes(run, x, clips, split, seed):
     except ValueError as e: log.warning('no track axes: %s', e)
     else: run.write_table('axes', [dict(by_track=ours.scores['by_track'], **compare_axes(ours, base))])
 
+# %% ../nbs/05_run.ipynb #10470cb3
 def _look_closely(run, x, clips, split, seed, classifier, is_probed):
     "Clusters for each k, and scores and confusions of labels, by the vectors that are shown."
     clusters, labels, confusions = [], [], []
@@ -527,13 +535,14 @@ def _look_closely(run, x, clips, split, seed, classifier, is_probed):
     run.write_table('labels', labels)
     run.write_table('confusions', confusions)
 
+# %% ../nbs/05_run.ipynb #bf9502dd
 def analyze(
     path: str | Path,   # folder of a run with clip table and latents
     **methods,          # `classifier` in place of that of the settings
 ) -> pd.DataFrame:      # one row for each kind of clip vectors, from `compare_representations`
     "Cluster, project and classify the clips by each kind of clip vectors."
     run = load_run(path)
-    settings, clips, x = replace(run.settings, **methods), run.clips, load_vectors(run)
+    settings, clips, x = replace(run.settings, **methods), run.clips, _load_vectors(run)
     seed, has_labels, classifier = settings.seed, clips.label.nunique() > 1, settings.classifier
     labels, tracks = (clips.label, clips.track) if has_labels else (None, None)
     is_listed = any(row.get('listed_split') is True for row in run.table('begun'))
@@ -568,10 +577,11 @@ def edited_latents(
     edited['halfway to a different clip'] = interpolate(latent, other, .5)
     return edited | {'random latent': random_latent(three, seed=0)}
 
+# %% ../nbs/05_run.ipynb #aaba9b10
 @torch.no_grad()
 def _edit_clip(run, clips, device):
     "Edit the latent of the first example with two models."
-    clip, test, codecs = example_clips(clips, 1), clips.split('test'), load_codecs(run, device)
+    clip, test, codecs = example_clips(clips, 1), clips.split('test'), _load_codecs(run, device)
     is_same, first = (test.labels == clip.labels[0]).to_numpy(), test.table.groupby('track').head(1).index
     mixed = test if is_same.all() else test[~is_same], test[is_same], test[first[:3]]
     rows = [dict(track=clip.tracks[0], codec=name, edit=edit, wav=codecs[name].decode(latent, CLIP_SAMPLES))
@@ -613,6 +623,7 @@ def make_sets(
     def decode(latents): return torch.cat([codec.decode(each, x.shape[-1]) for each in latents])
     return dict(real=x, codec=codec.reconstruct(x)) | {name: decode(latents) for name, latents in new.items()}
 
+# %% ../nbs/05_run.ipynb #7b53ed62
 def compare_sets(
     sets: dict,       # from `make_sets`
     real: Clips,      # the same clips as there
@@ -629,7 +640,7 @@ def compare_sets(
 @torch.no_grad()
 def _generate_clips(run, clips, device):
     "Train the prior, generate clips of every label, and compare them with real music and simpler ways."
-    codec, settings, latent = load_codecs(run, device)['musical'], run.settings, run.latents('musical')
+    codec, settings, latent = _load_codecs(run, device)['musical'], run.settings, run.latents('musical')
     prior, n_frames = _train_prior(run, clips, codec, device), latent.z.shape[-1]
     def draw(part, n): return part[part.table.sample(min(n, len(part)), random_state=settings.seed).index]
     real, known = draw(clips.split('test'), settings.n_generated), draw(clips.split('train'), 200)
@@ -652,9 +663,10 @@ def _clip_sounds(clips, codec, secs=3.):
 def _keep_sounds(run, clips, device):
     "Keep picture and sounds of each clip, or of as many as a map can show."
     rows = np.unique(np.linspace(0, len(clips) - 1, min(len(clips), MAP_CLIPS)).round().astype(int))
-    media = clip_media(_clip_sounds(clips[rows], load_codecs(run, device)['base']))
+    media = clip_media(_clip_sounds(clips[rows], _load_codecs(run, device)['base']))
     run.write(_MEDIA, pd.DataFrame(media).assign(row=rows).to_parquet())
 
+# %% ../nbs/05_run.ipynb #f4830b6c
 def _mapped(run):
     "Clips whose sounds a run keeps, their clip vectors, and the table of pictures and sounds."
     if not run.has(_MEDIA):

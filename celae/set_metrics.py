@@ -52,6 +52,7 @@ def _sound_vector(wav):
     rhythm = _rhythm(onset_strength(mel))
     return np.concatenate([coefs.mean(0), coefs.std(0), shares, rhythm, [_key_clarity(shares)]])
 
+# %% ../nbs/04b_set_metrics.ipynb #7dd5472f
 def sound_vectors(
     wavs,              # clips (b, 1, t) of 3 s or more, tensor or array
 ) -> pd.DataFrame:     # one row a clip

@@ -117,6 +117,7 @@ def _lasting(is_peak):
     near = (x[..., :k] | x[..., 1:-1] | x[..., 2:]).to(torch.uint8)
     return sum(near[:, i:i + n] for i in range(5)) >= N_LASTING
 
+# %% ../nbs/01c_sinusoids.ipynb #adcdd74c
 def find_sinusoids(
     wav: Tensor,             # sound (b, 1, t)
 ) -> tuple[Tensor, Tensor]:  # amplitudes, and offsets in [-.5, .5] semitones (b, 105, n), every 512 samples
@@ -146,6 +147,7 @@ def _first_phases():
     generator = torch.Generator().manual_seed(0)
     return 2 * pi * torch.rand(N_TONES, 1, generator=generator, dtype=torch.float64, device='cpu')
 
+# %% ../nbs/01c_sinusoids.ipynb #876f787e
 def tone_phases(
     offset: Tensor,               # in semitones (b, 105, n)
     phase: Tensor | None = None,  # at frame `at` (b, 105, 1); None: those with which every sound begins

@@ -99,6 +99,7 @@ def _fit(value, kind, about, name):
     if base is not tuple: return value
     return tuple(_fit(each, (get_args(kind) or (str | float,))[0], about, name) for each in value)
 
+# %% ../nbs/00b_untrusted.ipynb #88efdb0c
 def checked(
     cls: type,     # frozen dataclass; metadata of fields: `low`, `high`, `pattern`
     values: dict,  # field -> value, as JSON holds it
@@ -133,6 +134,7 @@ def tensor_shapes(
     slices = {name: f.get_slice(name) for name in f.keys()}
     return {name: (each.get_dtype(), tuple(each.get_shape())) for name, each in slices.items()}
 
+# %% ../nbs/00b_untrusted.ipynb #2bf75e74
 def check_tensors(
     stored: dict,   # from `tensor_shapes`
     schema: dict,   # name -> types that are allowed, and shape, where None is any length
@@ -146,6 +148,7 @@ def check_tensors(
             raise ValueError(f'{name} has the shape {shape}, not {wanted}')
         if dtype not in dtypes: raise ValueError(f'{name} is of the type {dtype}')
 
+# %% ../nbs/00b_untrusted.ipynb #dafa7134
 def read_tensors(
     f,              # from `open_tensors`
     schema: dict,   # as for `check_tensors`
@@ -178,6 +181,7 @@ def _text_bytes(column):
     sizes = (compute.binary_length(chunk.dictionary).take(chunk.indices) for chunk in column.chunks)
     return sum(compute.sum(each).as_py() or 0 for each in sizes)
 
+# %% ../nbs/00b_untrusted.ipynb #bdfa63d7
 def read_table(
     path: str | Path,   # Parquet
     columns=None,       # names of columns; None: all

@@ -84,20 +84,22 @@ def documented():
     "Page -> the module that it documents; nbdev's index says nothing of a notebook with `auto` in its name."
     index = ast.parse((HERE.parent/'celae'/'_modidx.py').read_text('utf-8')).body[-1].value
     pages = {f'{path.stem}.html': path.stem for path in (HERE.parent/'celae').glob('[!_]*.py')}
-    return pages | {page.partition('#')[0]: Path(path).stem
+    return pages | {page.partition('#')[0]: '.'.join(Path(path).with_suffix('').parts[1:])
                     for symbols in ast.literal_eval(index)['syms'].values()
                     for page, path in symbols.values()}
 
 def import_lines(module, used):
     "Imports that give the names `used` as they are inside of celae.`module`, which nbdev does not show."
     lines, own = [], set()
-    for node in ast.parse((HERE.parent/'celae'/f'{module}.py').read_text('utf-8')).body:
+    for node in ast.parse((HERE.parent/'celae'/f'{module.replace(".", "/")}.py').read_text('utf-8')).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef): own.add(node.name)
         elif isinstance(node, ast.Assign): own |= {name.id for target in node.targets
                                                    for name in ast.walk(target) if isinstance(name, ast.Name)}
         elif isinstance(node, ast.Import | ast.ImportFrom):
             node.names = [each for each in node.names if (each.asname or each.name.split('.')[0]) in used]
-            if getattr(node, 'level', 0): node.level, node.module = 0, f'celae.{node.module}'
+            if level := getattr(node, 'level', 0):
+                package = ['celae', *module.split('.')][:-level]
+                node.level, node.module = 0, '.'.join([*package, *filter(None, [node.module])])
             if node.names: lines.append(ast.unparse(node))
     private = sorted(name for name in own & used if name.startswith('_') and not name.startswith('__'))
     lines.append(f'from celae.{module} import *')
@@ -142,7 +144,8 @@ def name_pages(proc):
     for path in proc.rglob('*.ipynb'):
         settle_links(path, names)
         nb = json.loads(path.read_text())
-        if path.parent == proc and (module := modules.get(f'{path.stem}.html')): show_imports(nb, module)
+        page = path.relative_to(proc).with_suffix('.html').as_posix()
+        if module := modules.get(page): show_imports(nb, module)
         describe_pictures(nb)
         fold_tests(nb)
         path.write_text(json.dumps(nb))

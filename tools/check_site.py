@@ -81,7 +81,7 @@ def starred(module):
     "Names that `from module import *` gives, of celae and of fastcore.test."
     if module == 'fastcore.test': return {'expect_fail', 'test_eq', 'test_close', 'test_fail', 'test_is',
                                           'test_ne'}
-    source = (ROOT/'celae'/f'{module.removeprefix("celae.")}.py').read_text('utf-8')
+    source = (ROOT/f'{module.replace(".", "/")}.py').read_text('utf-8')
     return set(ast.literal_eval(re.search(r'__all__ = (\[.*?\])', source, re.S)[1]))
 
 def undefined(page):

@@ -150,7 +150,7 @@ def main(worst: int = 0, check: bool = False):
     config = configparser.ConfigParser(delimiters='=')
     config.read(ROOT/'settings.ini')
     data = next(row for row in pages if row['name'].startswith('00_data'))
-    clip, split = [first_cell(data, pattern) for pattern in (r'load_clips\(|Clips\(|clip_table\(',
+    clip, split = [first_cell(data, pattern) for pattern in (r'read_audio\(|load_clips\(',
                                                             r'split_clips\(')]
     for what, value in {
             'lines of the package, index apart': count['celae'],

@@ -17,6 +17,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 from scipy.fft import irfft, next_fast_len, rfftfreq
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 from ..audio import SR, write_audio
@@ -400,6 +401,7 @@ def _write_chords(factors, plan, rng):
             chosen = voices if sign == 'x' else [(voices + [voices[0] + 12])[int(sign) - 1]]
             for voice in chosen: yield bar, step, length, voice, 1.
 
+# %% ../../nbs/corpora/builtin.ipynb #52d4ff19
 def _write_melody(factors, plan, rng):
     strokes, n_steps = _strokes('melody', factors), 4*METRES[factors['metre']]
     here, motifs = 2*int(rng.integers(3)), rng.integers(-2, 3, (2, 16))
@@ -530,7 +532,9 @@ def map_jobs(
     "Spread the calls of a function over processes."
     if workers is None: workers = max(1, min(os.cpu_count() or 1, 16, len(jobs)//least))
     results = Parallel(workers, return_as='generator')(delayed(function)(*job) for job in jobs)
-    return list(progress(results, title, len(jobs)))
+    try: return list(progress(results, title, len(jobs)))
+    finally:
+        if workers > 1: get_reusable_executor(reuse=True).shutdown()   # which keeps its memory for minutes
 
 # %% ../../nbs/corpora/builtin.ipynb #531e8f82
 def atomic_folder(

@@ -118,6 +118,7 @@ def _list_masses(root):
         title = f"{fields['OPR']}, {fields['OTL']}"
         yield Entry('masses', f'palestrina/{path.name}', 0, 0, title, 'Palestrina', fields['OPR'], '')
 
+# %% ../../nbs/corpora/compositions.ipynb #f5e3c727
 def _list_works(root, genre, pattern, composer, title='{0.stem}'):
     for path in sorted(root.glob(pattern)):
         file = path.relative_to(root).as_posix()
@@ -162,6 +163,7 @@ class Score(NamedTuple):
     @property
     def n_voices(self): return int(self.notes[:, 3].max()) + 1
 
+# %% ../../nbs/corpora/compositions.ipynb #3651b2f9
 def _read_notes(part, i):
     "Notes of a part, and the onsets of its phrases."
     from music21.harmony import Harmony
@@ -175,6 +177,7 @@ def _read_notes(part, i):
         if any('Fermata' in e.classes for e in el.expressions): phrases.append(free)
     return rows, phrases
 
+# %% ../../nbs/corpora/compositions.ipynb #2e359219
 def _read_bars(part):
     "Bars of a part, with the signatures in force."
     rows, beats, unit, sharps = [], 4, 4, 0
@@ -201,6 +204,7 @@ def _keep_score(parsed):
     return Score(np.reshape(notes, (-1, 4)), np.reshape(bars, (-1, 5)), np.array(read[0][1], float), composer,
                  float(marks[0]) if marks else 0., reason)
 
+# %% ../../nbs/corpora/compositions.ipynb #a734ddb7
 def _parse_score(entry):
     "Parse the score of an entry."
     from music21 import converter
@@ -231,6 +235,7 @@ def _save_parsed(path, scores):
     for name in _TABLES: table[name] = [x.astype('f4').ravel() for x in table[name]]
     with atomic_write(path) as part: table.to_parquet(part)
 
+# %% ../../nbs/corpora/compositions.ipynb #24749ce0
 def _read_scores(entries, workers=None, cache=None):
     "Parse scores, or find them parsed; gives name of the score -> `Score`."
     cache, found = open_cache(cache), {}
@@ -340,6 +345,7 @@ def _draw_start(score, entry, grid, room, rng):
     marks = marks[marks <= max(room, marks[0])*(entry.excerpt + 1)/n]
     return float(rng.choice(marks[marks >= marks[-1] - max(room, 0)/n]))
 
+# %% ../../nbs/corpora/compositions.ipynb #3fd6f37e
 def _region(score, bar):
     "Notes around a bar that are under the same key signature."
     edges = np.r_[0, np.flatnonzero(np.diff(score.bars[:, 4])) + 1, len(score.bars)]
@@ -410,6 +416,7 @@ def _strum(pattern, beats, chord, root):
         else: rows += [(t + length/2, t + .85*length, p, 60, CHORDS) for p in chord]
     return rows
 
+# %% ../../nbs/corpora/compositions.ipynb #8394d312
 def _drum(pattern, beats):
     "Drums over some beats: on strong beats, on weak ones, and between."
     strong, weak, between = ((36, 38, 42), (45, 54, 54), (36, 42, 42))[pattern]
@@ -444,6 +451,7 @@ class Sound(NamedTuple):
     reverb: int        # MIDI, 0 .. 127
     loudness_db: float # RMS level in dBFS
 
+# %% ../../nbs/corpora/compositions.ipynb #c90cdce1
 def _draw_sound(genre, score, instruments, accompanied, rng):
     "Draw instruments, register, room and level."
     free, n, usual = instruments == 'any', score.n_voices, GENRES[genre].usual
@@ -595,6 +603,7 @@ def _write_tables(folder, done, tunes, seed):
         rows.insert(0, 'path', np.repeat(table.path, [len(each[i]) for each in done]).to_numpy())
         rows.to_parquet(folder/f'{name}.parquet')
 
+# %% ../../nbs/corpora/compositions.ipynb #f98fd3d0
 def _write_set(folder, settings, workers):
     "Render all pieces of a set, and write its tables."
     jobs, n = [], Counter()

@@ -181,6 +181,7 @@ def _new_folder(folder, fill):
         (Path(private)/folder.name).rename(folder)
     return folder
 
+# %% ../../nbs/corpora/published.ipynb #2eef8f09
 def download_gtzan(
     folder: str | Path,             # becomes a folder of ten genres; must not exist
     urls: list[str] = _GTZAN_URLS,  # where genres.tar.gz may be found
