@@ -160,7 +160,7 @@ def test_front_door(to, song):
 def test_edits(to):
     here, there = load_model('musical'), to(load_model('musical'))
     latent, other = here.encode(sound()), here.encode(sound(40_000) / 2)
-    towards = Towards(other, torch.linspace(.2, .8, other.z.shape[2]))
+    towards = Towards(other, torch.linspace(.2, .8, latent.z.shape[2]))
     edits = Noise(.3), Smooth(3), Transpose(2), Shuffle(2), Freeze(3, 2), towards
     far = there.encode(sound())
     same(Chain(edits)(far, there).z, Chain(edits)(latent, here).z, 1e-4)

@@ -44,6 +44,8 @@ pytestmark = pytest.mark.skipif(sys.platform != 'linux',
 BAD, GOOD = ('lost', 'hung', 'crashed', 'escaped'), ('read', 'named', 'refused', 'ignored')
 MEMORY, IDLE_SECS = 3 << 30, 12        # bytes beyond what is taken at the start; seconds without any work
 NOBODY, WEIGHTS = 65_534, Path(celae.__file__).parent/'weights'
+# can another user read what is installed? A module that is imported late would be missing otherwise
+READABLE = all(folder.stat().st_mode & 1 for folder in Path(celae.__file__).resolve().parents)
 RESULTS = Path(__file__).parents[1]/'bench'/'results'/'hostile_input.json'
 
 # ---- what cases need ----
@@ -658,7 +660,7 @@ def few(jobs):
 def test_nothing_is_lost_hangs_crashes_or_escapes(part, request):
     whole, only = request.config.getoption('--hostile'), request.config.getoption('--only')
     if part == 'runs' and not (whole or only): pytest.skip('a run and its analyses take minutes: --hostile')
-    jobs = PARTS[part]()
+    jobs = [job for job in PARTS[part]() if READABLE or not job.user]
     jobs = [job for job in jobs if re.search(only, job.id)] if only else jobs if whole else few(jobs)
     rows = run_jobs(jobs, os.cpu_count() or 1)
     if whole:

@@ -76,8 +76,8 @@ def test_pictures_are_described_by_the_words_above_them():
 
 def test_players_have_labels():
     import numpy as np
-    from celae.display import players_html
-    assert 'aria-label="left &amp; right"' in players_html({'left & right': np.zeros(100)})
+    from celae.display import players
+    assert 'aria-label="left &amp; right"' in players({'left & right': np.zeros(100)}).data
 
 def test_no_player_of_listen_sounds_like_another():
     sounds = re.findall(r'<audio[^>]* src="([^"]+)"', ''.join(outputs(page_of('listen.ipynb'))))

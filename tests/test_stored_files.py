@@ -93,7 +93,8 @@ def test_no_code_of_a_parquet_runs(tmp_path):
     meta = {b'ARROW:extension:name': kind, b'ARROW:extension:metadata': pickle.dumps(Runs())}
     schema = pa.schema([pa.field('label', pa.int64(), metadata=meta)])
     pq.write_table(pa.table([pa.array([1, 2])], schema=schema), tmp_path/'clips.parquet')
-    read_table(tmp_path/'clips.parquet')
+    try: read_table(tmp_path/'clips.parquet')
+    except ValueError as e: assert 'clips.parquet' in str(e)      # older versions of pyarrow refuse it
     assert not (tmp_path/'pwned').exists()
 
 def test_wide_csv_of_short_rows_is_refused(tmp_path):
