@@ -29,7 +29,7 @@ from .files import AudioError, log
 from .generation import LatentPrior, find_prior, load_prior
 from .generation import generate as generate_music
 from .latent_analysis import clip_vectors, encode_padded
-from .latent_files import (MOST_EDIT_DB, StoredLatent, check_latent, decode_blocks, encode_file,
+from .latent_files import (MOST_EDIT_DB, StoredLatent, at_size_of, check_latent, decode_blocks, encode_file,
                                 load_latent, measure_file)
 from .models import Codec, Latent, in_evaluation
 from .untrusted import MAX_CHANNELS, check_number
@@ -169,12 +169,6 @@ def encode(
     with _opened(sound, sr) as (sound, sr): return _encode(sound, sr, codec, stereo)
 
 # %% ../nbs/05c_api.ipynb #016a8d8e
-def _at_size_of(latent, codec):
-    "A codec at the size that a latent has."
-    found = latent.z.shape[1], latent.detail is not None
-    sizes = [size for size in SIZES.values() if (size.channels, size.detail > 0) == found]
-    return codec.with_size(sizes[0]) if sizes and hasattr(codec, 'with_size') else codec
-
 def _length_of(latent, codec):
     "How long the sound of a latent is: as long as it knows, or else the longest that becomes as many frames."
     n, n_frames = latent.n_samples, latent.z.shape[2]
@@ -199,7 +193,7 @@ def decode(
     if not isinstance(latent, Latent):
         raise ValueError(f'a {type(latent).__name__} is no latent; make one with encode, or Latent(z, level)')
     if latent.z.ndim != 3: raise ValueError(f'z has the shape {tuple(latent.z.shape)}, not (b, d, n)')
-    codec, latent = codec if size else _at_size_of(latent, codec), latent.to(torch.float32)
+    codec, latent = codec if size else at_size_of(latent, codec), latent.to(torch.float32)
     if hasattr(codec, 'with_size') and (latent.level is None or len(latent.level) != len(latent.z)):
         raise ValueError('a latent of this model has a level for each of its rows: give Latent(z, level)')
     n = _length_of(latent, codec) if n_samples is None else n_samples

@@ -245,16 +245,19 @@ def train(
 # %% ../nbs/05b_cli.ipynb #6dcfa7ed
 def _find_files(paths, find):
     "Files of all paths -> their names below the folder that was named; refused if none can be read."
-    found, faults = {}, []
+    found, faults, empty = {}, [], []
     for path in paths:
-        if path.is_dir(): found |= {file: file.relative_to(path) for file in find(path)}
+        if path.is_dir():
+            inside = {file: file.relative_to(path) for file in find(path)}
+            if not inside: empty.append(ValueError(f'{path}: nothing to work on in this folder'))
+            found |= inside
         else:
             found[path] = Path(path.name)
             try: input_path(path)
             except ValueError as e: faults.append(e)
-    several = f'none of these {len(paths)} files can be read; ' if len(paths) > 1 else ''
-    if len(faults) == len(paths): raise ValueError(f'{several}{faults[0]}')
-    if not found: raise ValueError(f'{paths[0]}: nothing to work on in this folder')
+    several = f'none of these {len(paths)} can be read; ' if len(paths) > 1 else ''
+    if len(faults + empty) == len(paths): raise ValueError(f'{several}{(faults + empty)[0]}')
+    for fault in empty: log.warning('%s', fault)         # files are named when they are read
     return found
 
 # %% ../nbs/05b_cli.ipynb #33e6e287

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOST_EDIT_DB', 'FORMAT', 'Streamer', 'measure_file', 'encode_file', 'decode_blocks', 'write_decoded', 'pack_places',
-           'unpack_places', 'save_latent', 'Header', 'latent_header', 'check_latent', 'StoredLatent', 'load_latent']
+           'unpack_places', 'at_size_of', 'save_latent', 'Header', 'latent_header', 'check_latent', 'StoredLatent',
+           'load_latent']
 
 # %% ../nbs/01e_latent_files.ipynb #92b3f202
 import hashlib
@@ -292,12 +293,18 @@ def _check_written(part, path):
         raise ValueError(f'{path}: not written; {str(e).removeprefix(f"{part}: ")}') from None
 
 # %% ../nbs/01e_latent_files.ipynb #c75ba652
+def at_size_of(
+    latent: Latent,   # of any size
+    codec: Codec,     # any
+) -> Codec:           # the same, or one that shares its weights
+    "A codec at the size that a latent has."
+    found = latent.z.shape[1], latent.detail is not None
+    sizes = [size for size in SIZES.values() if (size.channels, size.detail > 0) == found]
+    return codec.with_size(sizes[0]) if sizes and isinstance(codec, MusicAutoencoder) else codec
+
 def _model_of(latent, model):
     "The model itself, or the one that ships or lies in a folder, at the size of a latent."
-    if isinstance(model, Codec): return model
-    model, found = load_model(model or 'base'), (latent.z.shape[1], latent.detail is not None)
-    sizes = [size for size in SIZES.values() if (size.channels, size.detail > 0) == found]
-    return model.with_size(sizes[0]) if sizes and isinstance(model, MusicAutoencoder) else model
+    return model if isinstance(model, Codec) else at_size_of(latent, load_model(model or 'base'))
 
 # %% ../nbs/01e_latent_files.ipynb #6cf0dd03
 def save_latent(

@@ -20,13 +20,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from .audio import SR, as_numpy
 from .files import progress
-from .features import chroma, mel_spectrogram, mfcc, onset_strength, power_spectrum
+from .features import KEY_PROFILES, chroma, mel_spectrogram, mfcc, onset_strength, power_spectrum
 from .metrics import note_activity
 
 # %% ../nbs/04b_set_metrics.ipynb #e74f20b4
-_MAJOR = 6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88     # of C
-_MINOR = 6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17
-_PROFILES = [np.roll(profile, i) for profile in (_MAJOR, _MINOR) for i in range(12)]
+_PROFILES = [np.roll(profile, i) for profile in KEY_PROFILES.values() for i in range(12)]
 
 def _key_clarity(chroma):
     "Correlation of shares of pitch classes (12,) with the key that fits best; 0 where all are alike."

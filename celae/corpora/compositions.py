@@ -27,7 +27,8 @@ from ..untrusted import read_table
 from ..data import CLIP_SAMPLES, Clips, load_clips, split_clips
 from ..audio import SR, safe_level, to_mono, write_audio
 from ..files import atomic_write, cache_folder, log, open_cache
-from .builtin import KEY_PROFILES, KEYS, atomic_folder, key_name, map_jobs, voice_chord
+from ..features import KEY_PROFILES
+from .builtin import KEYS, atomic_folder, key_name, map_jobs, voice_chord
 
 # %% ../../nbs/corpora/compositions.ipynb #46225f8e
 @dataclass(frozen=True)
