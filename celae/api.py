@@ -29,8 +29,8 @@ from .files import AudioError, log
 from .generation import LatentPrior, find_prior, load_prior
 from .generation import generate as generate_music
 from .latent_analysis import clip_vectors, encode_padded
-from .latent_files import (MOST_EDIT_DB, StoredLatent, at_size_of, check_latent, decode_blocks, encode_file,
-                                load_latent, measure_file)
+from .latent_files import (MOST_EDIT_DB, StoredLatent, at_size_of, check_latent, decode_blocks,
+                                encode_file, load_latent, measure_file)
 from .models import Codec, Latent, in_evaluation
 from .untrusted import MAX_CHANNELS, check_number
 
