@@ -313,7 +313,7 @@ def sound_job(command, case):
         edit=('edit --gain 1.1 -o {out}/e.wav -- {path}', one), decode=('decode -o {out}/e.wav -- {path}',
                                                             one),
         generate=('generate --begin {path} --seconds 1 -o {out}/e.wav', one))[command]
-    return Job(line, f'sound: {case.group}', case.name, check, before, 300 if 'hour' in case.name else 60,
+    return Job(line, f'sound: {case.group}', case.name, check, before, 900 if 'hour' in case.name else 60,
                NOBODY * ('closed' in case.name))
 
 def sound_jobs():
