@@ -400,11 +400,12 @@ def find_latents(
 ) -> list:          # sorted
     "The latent files of a folder."
     from celae.data import files_below, leads_out, warn_left_out
-    found = [f for f in sorted(files_below(folder)) if f.suffix == '.celae']
-    why = {f: 'a link out of this folder is not followed' if leads_out(f, folder) else 'not a file'
-           for f in found if leads_out(f, folder) or not f.is_file()}
-    warn_left_out(why.items())
-    return [f for f in found if f not in why]
+    def reason(f):
+        if leads_out(f, folder): return 'a link out of this folder is not followed'
+        return '' if f.is_file() else 'not a file'
+    reasons = {f: reason(f) for f in sorted(files_below(folder)) if f.suffix == '.celae'}
+    warn_left_out((f, why) for f, why in reasons.items() if why)
+    return [f for f, why in reasons.items() if not why]
 
 def _beside_original(path):
     "A different name where a sound of this name exists, most likely the original."
