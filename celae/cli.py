@@ -245,19 +245,19 @@ def train(
 # %% ../nbs/05b_cli.ipynb #6dcfa7ed
 def _find_files(paths, find, check):
     "Files of all paths -> their names below the folder that was named; refused if none can be opened."
-    found, faults, empty = {}, [], []
+    found, faults, empty, works = {}, [], [], None
     for path in paths:
         if path.is_dir():
             inside = {file: file.relative_to(path) for file in find(path)}
             if not inside: empty.append(ValueError(f'{path}: nothing to work on in this folder'))
-            found |= inside
+            found, works = found | inside, works or inside
         else:
             found[path] = Path(path.name)
-            try: check(path)
+            try: works = works or check(path)       # one is enough: others are named when they are read
             except ValueError as e: faults.append(e)
     several = f'none of these {len(paths)} can be read; ' if len(paths) > 1 else ''
-    if len(faults + empty) == len(paths): raise ValueError(f'{several}{(faults + empty)[0]}')
-    for fault in empty: log.warning('%s', fault)         # files are named when they are read
+    if not works: raise ValueError(f'{several}{(faults + empty)[0]}')
+    for fault in empty: log.warning('%s', fault)
     return found
 
 # %% ../nbs/05b_cli.ipynb #33e6e287
@@ -293,7 +293,7 @@ def plan_files(
     endings: tuple,           # that results may have; the first where that of the input is not one of them
     overwrite: bool = False,  # may an existing file be replaced?
     rename=None,              # gives a path for that of a result which the user did not name; None: as it is
-    check=input_path,         # refuses a file that cannot be opened
+    check=input_path,         # refuses a file that cannot be opened, or gives its path
 ) -> dict:                    # file -> where its result goes
     "Say where results go, and make sure before any work that they may be written and that inputs open."
     files = _find_files(paths, find, check)
