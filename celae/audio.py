@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['SR', 'AUDIO_TYPES', 'OTHER_TYPES', 'LOUDEST', 'RATES', 'MP3_RATES', 'TAGS', 'to_mono', 'read_audio', 'read_blocks',
-           'check_ending', 'file_rate', 'SoundFormat', 'limit_peaks', 'limit_blocks', 'write_blocks', 'write_audio',
-           'loudness_of', 'loudness', 'as_numpy', 'safe_level', 'loudness_gain', 'edited_loudness', 'set_loudness',
-           'fade', 'clean_tags', 'read_tags', 'write_tags', 'sound_format', 'format_to_json', 'format_from_json', 'Air']
+           'check_audio', 'check_ending', 'file_rate', 'SoundFormat', 'limit_peaks', 'limit_blocks', 'write_blocks',
+           'write_audio', 'loudness_of', 'loudness', 'as_numpy', 'safe_level', 'loudness_gain', 'edited_loudness',
+           'set_loudness', 'fade', 'clean_tags', 'read_tags', 'write_tags', 'sound_format', 'format_to_json',
+           'format_from_json', 'Air']
 
 # %% ../nbs/00c_audio.ipynb #dbb19bcd
 import base64, time, zlib
@@ -19,14 +20,11 @@ import mutagen
 import numpy as np
 import soundfile as sf
 import soxr
-import torch
 from mutagen import id3
 from mutagen.flac import FLAC, Picture
 from mutagen.id3 import _frames
 from mutagen.mp4 import MP4Tags
-from scipy.ndimage import minimum_filter1d, uniform_filter1d
-from scipy.signal import sosfilt
-from .files import AUDIO_OUT, AudioError, _wrong_ending, atomic_write, input_path, log, shown
+from .files import AUDIO_OUT, AudioError, _wrong_ending, atomic_write, log, open_input, shown
 from .untrusted import MAX_BLOCK, MAX_CHANNELS, MAX_RATE, MAX_TAGS, most_secs
 
 # %% ../nbs/00c_audio.ipynb #ecc71a3f
@@ -64,9 +62,9 @@ class _AfterTags:
 @contextmanager
 def _open(path):
     "The first sound of a file, ready to be decoded; what is wrong with the file becomes an `AudioError`."
-    path = input_path(path)
+    path = Path(path)
     try:
-        with open(path, 'rb') as f, av.open(_AfterTags(f), **_GUARDED) as box:
+        with open_input(path) as f, av.open(_AfterTags(f), **_GUARDED) as box:
             yield _Sound(box, path)
     except (av.FFmpegError, OSError) as e:
         raise AudioError(f'{shown(path)}: cannot be read as audio ({e.strerror}); '
@@ -272,6 +270,13 @@ def read_blocks(
         if sound.rate != sr: blocks = _resampled(blocks, n_channels, sound.rate, sr)
         for wav in blocks: yield np.ascontiguousarray(wav)
 
+# %% ../nbs/00c_audio.ipynb #3f1c8a52
+def check_audio(
+    path: str | Path,   # file that is to be read as audio
+) -> Path:              # the same path
+    "Check that there is sound in a file, by its header."
+    with _open(path): return Path(path)
+
 # %% ../nbs/00c_audio.ipynb #5ddf07e3
 RATES = (8_000, 192_000)  # lowest and highest rate of a file that is written, in Hz
 MP3_RATES = (44_100, 48_000, 32_000, 22_050, 24_000, 16_000, 11_025, 12_000, 8_000)  # Hz, of MPEG 1, 2, 2.5
@@ -346,6 +351,7 @@ def limit_peaks(
     "Turn down only the moments that are too loud, all channels alike."
     gain = np.minimum(1, 10**(-headroom_db / 20) / np.abs(wav).max(0).clip(1e-9))
     if gain.min(initial=1) == 1: return wav
+    from scipy.ndimage import minimum_filter1d, uniform_filter1d      # slow to import
     width = 2 * int(_PEAK_SECS * sr) + 1                     # the mean of least gains is nowhere too high
     return wav * uniform_filter1d(minimum_filter1d(gain, width), width)
 
@@ -453,6 +459,7 @@ def loudness_of(
     sr: int = SR,    # their rate in Hz
 ) -> float:          # LUFS; -inf for silence
     "Integrated loudness by ITU-R BS.1770-4 of sound that comes in blocks; all channels count alike."
+    from scipy.signal import sosfilt     # slow to import
     filters, hop, state, left, powers = _k_weighting(sr), round(.1 * sr), None, np.zeros(0), []
     for block in blocks:
         if state is None: state = np.zeros((2, len(block), 2))
@@ -481,7 +488,7 @@ def as_numpy(
     wav,          # sound as tensor or array: (b, c, t), (c, t) or (t,)
 ) -> np.ndarray:  # first channel of the first clip: (t,)
     "One channel of a sound as a plain array, for plots and metrics."
-    if isinstance(wav, torch.Tensor): wav = wav.detach().float().cpu().numpy()
+    if hasattr(wav, 'detach'): wav = wav.detach().float().cpu().numpy()
     return np.asarray(wav, np.float32).reshape(-1, np.shape(wav)[-1])[0]
 
 def safe_level(

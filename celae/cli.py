@@ -243,21 +243,21 @@ def train(
     _train(net, config, clips, out, start, device, rank, devices=devices, num_nodes=num_nodes, resume=resume)
 
 # %% ../nbs/05b_cli.ipynb #6dcfa7ed
-def _find_files(paths, find):
-    "Files of all paths -> their names below the folder that was named; refused if none can be read."
-    found, faults, empty = {}, [], []
+def _find_files(paths, find, check):
+    "Files of all paths -> their names below the folder that was named; refused if none can be opened."
+    found, faults, empty, works = {}, [], [], None
     for path in paths:
         if path.is_dir():
             inside = {file: file.relative_to(path) for file in find(path)}
             if not inside: empty.append(ValueError(f'{path}: nothing to work on in this folder'))
-            found |= inside
+            found, works = found | inside, works or inside
         else:
             found[path] = Path(path.name)
-            try: input_path(path)
+            try: works = works or check(path)       # one is enough: others are named when they are read
             except ValueError as e: faults.append(e)
     several = f'none of these {len(paths)} can be read; ' if len(paths) > 1 else ''
-    if len(faults + empty) == len(paths): raise ValueError(f'{several}{(faults + empty)[0]}')
-    for fault in empty: log.warning('%s', fault)         # files are named when they are read
+    if not works: raise ValueError(f'{several}{(faults + empty)[0]}')
+    for fault in empty: log.warning('%s', fault)
     return found
 
 # %% ../nbs/05b_cli.ipynb #33e6e287
@@ -293,9 +293,11 @@ def plan_files(
     endings: tuple,           # that results may have; the first where that of the input is not one of them
     overwrite: bool = False,  # may an existing file be replaced?
     rename=None,              # gives a path for that of a result which the user did not name; None: as it is
+    check=input_path,         # refuses a file that cannot be opened, or gives its path
 ) -> dict:                    # file -> where its result goes
-    "Say where results go, and make sure before any work that they may be written."
-    files, is_folder, out = _find_files(paths, find), str(out).endswith(('/', os.sep)), out and Path(out)
+    "Say where results go, and make sure before any work that they may be written and that inputs open."
+    files = _find_files(paths, find, check)
+    is_folder, out = str(out).endswith(('/', os.sep)), out and Path(out)
     if [*files] == paths and len(paths) == 1 and out and out.suffix and not (is_folder or out.is_dir()):
         plan = {paths[0]: out}
     else:
@@ -339,6 +341,10 @@ def _find_audio(folder):
     from celae.data import find_audio
     return find_audio(folder)
 
+def _check_audio(path):
+    from celae.audio import check_audio
+    return check_audio(path)
+
 def _is_encoded(path, result, net, mono, exact):
     "Is a latent file whole, and made of just this sound with this model, size, precision and channels?"
     from celae.audio import sound_format
@@ -374,7 +380,7 @@ def encode(
     device: _Device = 'auto', overwrite: _Overwrite = False,
 ):
     "Turn audio into latent files (.celae). Files may be hours long."
-    plan = plan_files(files, _find_audio, out, ('.celae',), overwrite or resume)
+    plan = plan_files(files, _find_audio, out, ('.celae',), overwrite or resume, check=_check_audio)
     _check_names(model)
     from celae.autoencoder import load_model
     net = load_model(model or 'autoencoder', size, device) if size else _musical(model, device)
@@ -429,7 +435,8 @@ def decode(
     rate: _Rate = None, stereo: _Stereo = None, device: _Device = 'auto', overwrite: _Overwrite = False,
 ):
     "Turn latent files back into sound: song.wav, or song.decoded.wav where the original is."
-    plan = plan_files(files, find_latents, out, AUDIO_OUT, overwrite, _beside_original)
+    from celae.untrusted import check_tensor_file
+    plan = plan_files(files, find_latents, out, AUDIO_OUT, overwrite, _beside_original, check_tensor_file)
     _check_rates(plan, rate)
     _check_names(model)
     from celae.audio import SoundFormat
@@ -472,7 +479,7 @@ def edit(
     device: _Device = 'auto', overwrite: _Overwrite = False, **options,
 ):
     "Change the latent of a piece of music and hear what happens."
-    plan = plan_files(files, _find_audio, out, AUDIO_OUT, overwrite)
+    plan = plan_files(files, _find_audio, out, AUDIO_OUT, overwrite, check=_check_audio)
     _check_rates(plan, rate)
     _check_names(model)
     import torch
@@ -536,7 +543,7 @@ def play(
 # %% ../nbs/05b_cli.ipynb #c505244a
 def _check_generate(out, begin, beats_from, tempo, strength, rate, overwrite):
     "Refuse before any work what cannot be; gives the path of the result."
-    read = [input_path(path) for path in (begin, beats_from) if path]
+    read = [_check_audio(path) for path in (begin, beats_from) if path]
     out = output_path(out, read, overwrite, AUDIO_OUT)
     if tempo and beats_from: raise ValueError('choose --tempo or --beats-from, not both')
     if strength and not begin:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['log', 'AUDIO_OUT', 'MODEL_FILES', 'ONNX_FILES', 'SIZE_NAMES', 'RUN_LIST', 'AudioError', 'shown', 'file_stamp',
-           'content_stamp', 'content_hash', 'match_name', 'input_path', 'private_folder', 'output_path',
+           'content_stamp', 'content_hash', 'match_name', 'open_input', 'input_path', 'private_folder', 'output_path',
            'move_into_place', 'atomic_write', 'output_files', 'shipped_models', 'check_model_name', 'training_folder',
            'is_run', 'run_folder', 'progress', 'cache_folder', 'open_cache']
 
@@ -70,18 +70,26 @@ def match_name(
     raise ValueError(f'{what} is {name!r:.60}, not one of {", ".join(names)}{"".join(meant)}')
 
 # %% ../nbs/00a_files.ipynb #de39f06f
-def input_path(
+def open_input(
     path: str | Path,   # file that is to be read
-) -> Path:              # the same path
-    "Check that there is such a file, before any work."
+):                      # it, open for reading bytes
+    "Open a file, or raise an `AudioError` that says why not."
     path, name = Path(path), shown(path)
     try:
         if not path.exists(): raise AudioError(f'{name}: no such file')
         if not path.is_file(): raise AudioError(f'{name}: not a file')           # a pipe would wait forever
-        with open(path, 'rb') as raw: n_bytes = os.fstat(raw.fileno()).st_size   # says why it may not be read
+        raw = open(path, 'rb')                                                   # says why it may not be read
     except OSError as e: raise AudioError(f'{name}: cannot be read ({e.strerror})') from None
-    if n_bytes == 0: raise AudioError(f'{name}: the file is empty')
-    return path
+    if os.fstat(raw.fileno()).st_size: return raw
+    raw.close()
+    raise AudioError(f'{name}: the file is empty')
+
+def input_path(
+    path: str | Path,   # file that is to be read
+) -> Path:              # the same path
+    "Check that there is such a file, before any work."
+    open_input(path).close()
+    return Path(path)
 
 # %% ../nbs/00a_files.ipynb #20bf018b
 _LEFT, _LEFT_SECS = re.compile(r'\.celae-([0-9a-f]{8})-([0-9]{1,9})-[a-z0-9_]{8}'), 86_400

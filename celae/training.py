@@ -181,6 +181,8 @@ def _fabric(device, devices, num_nodes, precision):
     return Fabric(accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy, **how)
 
 # %% ../nbs/02_training.ipynb #11fb2cc8
+_ROW = dict(epoch=int, step=int, train_loss=float, valid_loss=float)    # of the history
+
 class TrainState:
     "The state of a training; `folder` holds its checkpoint and history."
     def __init__(self, model: nn.Module, config: TrainConfig, folder: Path):
@@ -218,9 +220,14 @@ class TrainState:
         with atomic_write(self.folder/'history.csv') as part: table.to_csv(part, index=False)
 
     def load(self, state: dict):
-        "Restore the state that `save` wrote."
+        "Restore the state that `save` wrote; anything else is an error."
         for name, part in self.parts.items(): part.load_state_dict(state[name])
-        self.step, self.history, self.best = state['step'], state['history'], state['best']
+        self.step = check_number('step', state['step'], 0, self.config.steps, whole=True)
+        self.history = [{name: kind(row[name]) for name, kind in _ROW.items()} for row in state['history']]
+        best, same = [{name: x.shape for name, x in weights.items()}
+                      for weights in (state['best'], self.kept.state_dict())]
+        if best != same: raise ValueError('the best weights are not of this model')
+        self.best = state['best']
 
     def is_over(self) -> bool:
         "Are all steps done, or has the validation loss not fallen for `patience` epochs?"

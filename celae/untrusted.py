@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['FREE_SECS', 'BYTES_PER_SEC', 'MAX_RATE', 'MAX_CHANNELS', 'MAX_BLOCK', 'MAX_TAGS', 'MAX_HEADER', 'MAX_JSON',
            'MAX_CELLS', 'most_secs', 'refusing', 'check_number', 'read_json', 'checked', 'open_tensors',
-           'tensor_shapes', 'check_tensors', 'read_tensors', 'read_table', 'read_csv', 'check_zip']
+           'tensor_shapes', 'check_tensors', 'read_tensors', 'check_tensor_file', 'read_table', 'read_csv', 'check_zip']
 
 # %% ../nbs/00b_untrusted.ipynb #0ca292c7
 import json
 import os
 import re
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, fields, is_dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -120,12 +120,14 @@ def checked(
 @contextmanager
 def open_tensors(
     path: str | Path,   # a safetensors file
+    kind: str = 'pt',   # of its tensors: 'pt' of torch; 'np' arrays, for which torch is not loaded
 ):                      # yields it opened; a plain file with a header that is not too long
     "Open a file of tensors for reading."
-    import torch
-    with open(_plain(path), 'rb') as f: n_bytes = int.from_bytes(f.read(8), 'little')
-    if n_bytes > MAX_HEADER: raise ValueError('not a file of tensors')
-    with torch.device('cpu'), safe_open(path, 'pt') as f: yield f
+    with open(_plain(path), 'rb') as f: first = f.read(8)
+    if len(first) < 8 or int.from_bytes(first, 'little') > MAX_HEADER:
+        raise ValueError('not a file of tensors' if first else 'the file is empty')
+    if kind == 'pt': import torch
+    with torch.device('cpu') if kind == 'pt' else nullcontext(), safe_open(path, kind) as f: yield f
 
 def tensor_shapes(
     f,            # from `open_tensors`
@@ -159,6 +161,13 @@ def read_tensors(
     for name, values in tensors.items():
         if not values.isfinite().all(): raise ValueError(f'{name} holds NaN or Inf')
     return tensors
+
+# %% ../nbs/00b_untrusted.ipynb #7d20c4e2
+def check_tensor_file(
+    path: str | Path,   # that is to be read as a safetensors file
+) -> Path:              # the same path
+    "Check that a file holds tensors, by its header."
+    with refusing(path), open_tensors(path, 'np'): return Path(path)
 
 # %% ../nbs/00b_untrusted.ipynb #c9054787
 def _check_table(file):
