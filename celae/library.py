@@ -51,7 +51,7 @@ class Vectoriser:
     name: str = 'mean and deviation of z, 1'   # with its version
     model: str = 'musical'                     # of those that ship
     n_features: int = 128                      # length of a vector
-    twins: float = 1.4                         # vectors that are nearer are of one recording, see below
+    twins: float = 1.2                         # vectors that are nearer are of one recording, see below
 
     @cached_property
     def stamp(self) -> str:

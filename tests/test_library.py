@@ -211,7 +211,7 @@ def test_names_in_lists(tmp_path):
 def test_the_command(celae, music, file, tmp_path):
     (music/'bad.mp3').write_bytes(b'words' * 99)
     (music/'a'/'with\nnewline \x1b[31m.flac').write_bytes(tune(333))
-    done = celae('index', music, '--index', file, '--threads', 1, '--nice', 0)
+    done = celae('index', music, '--index', file, '--threads', 1, '--nice', 0, timeout=600)
     assert done.returncode == 0 and '7 songs' in done.stdout, done.stderr
     assert 'bad.mp3: left out' in done.stderr and '\x1b' not in done.stdout + done.stderr
     asked = celae('similar', music/'a'/'0.flac', music, '--index', file, '-n', 3, '--csv', 'x.csv')
@@ -220,7 +220,7 @@ def test_the_command(celae, music, file, tmp_path):
     again = celae('similar', music/'a'/'0.flac', music, '--index', file, '--csv', 'x.csv')
     assert again.returncode == 1 and 'exists already' in again.stderr
     shutil.copy(music/'a'/'0.flac', music/'again.flac')
-    celae('index', music, '--index', file, '--nice', 0)
+    celae('index', music, '--index', file, '--nice', 0, timeout=600)
     twins = celae('similar', '--duplicates', music, '--index', file)
     assert [line.split(None, 1)[1] for line in twins.stdout.splitlines()][0] == 'a/0.flac = again.flac'
 
