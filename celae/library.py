@@ -142,7 +142,8 @@ def _fault(table, vectors):
                                                     ('n_bytes', 'mtime_ns', 'secs'))]
     if texts.isna().any(axis=None) or not all(map(pd.api.types.is_string_dtype, texts.dtypes)):
         return 'its texts are incomplete'
-    if not all(map(pd.api.types.is_numeric_dtype, numbers.dtypes)) or not numbers.ge(0).all(axis=None):
+    numeric = all(map(pd.api.types.is_numeric_dtype, numbers.dtypes))
+    if not numeric or (numbers[['n_bytes', 'secs']] < 0).any(axis=None):
         return 'its numbers are not those of files'
     if not (np.isfinite(table.secs).all() and np.abs(vectors).max(initial=0) < 1e6):
         return 'it holds values that are not finite'
@@ -196,12 +197,13 @@ def _pool(executor, threads):
     if executor:
         yield executor, ()
         return
-    import joblib
-    pool, stop = ThreadPoolExecutor(threads or joblib.cpu_count()), Event()
+    import joblib, torch
+    pool, stop, before = ThreadPoolExecutor(threads or joblib.cpu_count()), Event(), torch.get_num_threads()
     try: yield pool, (stop,)
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
 
 def _described(library, todo, known, executor, threads):
     "Path and row of each file to do, as they come, or the reason why there is none."
