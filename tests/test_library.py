@@ -20,7 +20,7 @@ from filelock import FileLock
 from hostile_files import audio_cases, flac, tone
 
 from celae import library
-from celae.library import (VECTORISER, Vectoriser, describe_song, find_duplicates, index_library, load_index,
+from celae.library import (VECTORISER, Vectoriser, describe_song, index_library, load_index,
                            nearest_songs, read_index, write_index, write_m3u)
 
 def tune(hz): return flac(tone(3., hz=hz) + tone(3., hz=2.5 * hz))
@@ -237,7 +237,6 @@ def test_twenty_thousand_songs_answer_at_once(tmp_path, file):
     start = time.process_time()
     found = nearest_songs(songs[7].vector, tmp_path/'music', 10, file=file)
     assert time.process_time() - start < 1 and found.path[0].endswith('7/7.mp3')
-    assert len(find_duplicates(tmp_path/'music', file)) == 0
 
 START = """
 import sys
@@ -296,13 +295,12 @@ def test_a_worker_of_a_cluster_is_killed(music, file, monkeypatch):
     monkeypatch.setattr(library, 'describe_song', slow_song)
     rng = random.Random(0)
     how = dict(n_workers=2, threads_per_worker=1, dashboard_address=None, host='127.0.0.1')
-    with distributed.LocalCluster(**how) as cluster, distributed.Client(cluster) as client:
-        for _ in range(10):
+    for _ in range(10):          # each with its own cluster: a dead worker may come back late, or never
+        with distributed.LocalCluster(**how) as cluster, distributed.Client(cluster) as client:
             victim = rng.choice([*client.run(os.getpid).values()])
             timer = Timer(rng.uniform(0, 3), os.kill, (victim, signal.SIGKILL))
             timer.start()
             index_library(music, file, executor=client.get_executor(), every_secs=0)
             timer.join()
-            assert file.read_bytes() == whole.read_bytes()
-            file.unlink()
-            client.wait_for_workers(2)
+        assert file.read_bytes() == whole.read_bytes()
+        file.unlink()
