@@ -14,7 +14,7 @@ name = cfg['lib_path']
 def words(key): return cfg.get(key, '').split()
 
 
-extras = {extra: words(f'{extra}_requirements') for extra in ('notebooks', 'compositions', 'export', 'test')}
+extras = {extra: words(f'{extra}_requirements') for extra in ('notebooks', 'compositions', 'export', 'cluster', 'test')}
 
 setup(
     name=cfg['lib_name'],

@@ -5,8 +5,9 @@
 >>> wav = celae.decode(latent)                              # and back: a tensor (b, 1, t) at 22 050 Hz
 >>> lower = celae.edit('song.mp3', transpose=-3, smooth=.4) # an array (c, t)
 
-`embed` gives vectors for scikit-learn, `generate` makes new music, `edits` holds all edits. The modules behind these
-names, one a page of the documentation, are imported when they are first needed: `import celae` itself costs nothing.
+`embed` gives vectors for scikit-learn, `similar` finds the nearest songs of a library, `generate` makes new music,
+`edits` holds all edits. The modules behind these names, one a page of the documentation, are imported when they
+are first needed: `import celae` itself costs nothing.
 """
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
     from .api import embed as embed
     from .api import encode as encode
     from .api import generate as generate
+    from .api import similar as similar
     from .audio import read_audio as read_audio
     from .autoencoder import load_model as load_model
     from .latent_files import load_latent as load_latent
     from .latent_files import save_latent as save_latent
+    from .library import index_library as index_library
     __version__: str
 
 _HOMES = dict(load_model='autoencoder', read_audio='audio', save_latent='latent_files', load_latent='latent_files',
-              encode='api', decode='api', embed='api', edit='api', generate='api')
+              encode='api', decode='api', embed='api', similar='api', edit='api', generate='api',
+              index_library='library')
 __all__ = ['__version__', 'edits', *_HOMES]
 
 

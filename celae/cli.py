@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['EXAMPLES', 'run', 'analyze', 'make_map', 'train', 'plan_files', 'each_file', 'encode', 'find_latents', 'decode',
-           'edit', 'play', 'generate', 'export', 'download', 'compositions', 'prepare', 'clear', 'info',
-           'load_additions', 'make_app', 'main']
+           'edit', 'play', 'generate', 'index', 'similar', 'export', 'download', 'compositions', 'prepare', 'clear',
+           'info', 'load_additions', 'make_app', 'main']
 
 # %% ../nbs/05b_cli.ipynb #19955cc4
 import errno, inspect, io, json, logging, math, os, re, signal, sys, time, traceback, warnings
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import cache as cached, wraps
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -108,15 +108,17 @@ def _target_format(own, out, rate, stereo):
                          'them, or use --mono')
     return own.adapted(out, rate, {None: None, True: 2, False: 1}[stereo])
 
+def _length(secs):
+    "Such as `3:08`, or with hours `1:03:08`."
+    minutes, secs = divmod(round(secs), 60)
+    return f'{minutes // 60}:{minutes % 60:02d}:{secs:02d}' if minutes >= 60 else f'{minutes}:{secs:02d}'
+
 def _describe_sound(path):
     "Length, rate and channels of a result, such as `x.wav: 0:08, 44.1 kHz stereo`."
     from celae.audio import sound_format
     made = sound_format(path)
     secs = made.secs
-    if secs < 1: return f'{shown(path)}: {secs:.2f} s, {made}'
-    minutes = round(secs) // 60
-    length = f'{minutes // 60}:{minutes % 60:02d}' if minutes >= 60 else f'{minutes}'
-    return f'{shown(path)}: {length}:{round(secs) % 60:02d}, {made}'
+    return f'{shown(path)}: {f"{secs:.2f} s" if secs < 1 else _length(secs)}, {made}'
 
 # %% ../nbs/05b_cli.ipynb #8a2bc2c0
 _Clusterer = Annotated[str | None, Option(help='How clips are grouped, such as kmeans.')]
@@ -599,6 +601,79 @@ def generate(
     parts = load_prior(prior, device) if prior else find_prior(style, device), _musical(model, device)
     _generated(parts, out, begin, seconds, strength, style, seed, rate, stereo, **asked)
 
+# %% ../nbs/05b_cli.ipynb #7b028a6b
+_Index = Annotated[Path | None, Option(
+    '--index', metavar='FILE', help="Where the index is kept. [default: in the user's cache folder]")]
+
+@contextmanager
+def _workers(scheduler):
+    "The executor of a Dask cluster; None: there is no scheduler."
+    if not scheduler:
+        yield None
+        return
+    _need('cluster', 'distributed')
+    from distributed import Client
+    try: client = Client(scheduler, timeout=10)
+    except (OSError, ValueError) as e:
+        raise ValueError(f'{scheduler}: no Dask scheduler answers ({e})') from None
+    with client:
+        if not client.scheduler_info()['workers']: log.warning('%s: has no workers yet; waiting', scheduler)
+        yield client.get_executor()
+
+def index(
+    library: Annotated[Path, Argument(help='Folder of music, which is only read.', show_default=False)],
+    index_file: _Index = None,
+    threads: Annotated[int | None, Option(
+        min=1, max=1024, help='Songs at a time. [default: one for each processor]')] = None,
+    nice: Annotated[int, Option(min=0, max=19, help='Give way to other programs: 0 not, 19 to all.')] = 10,
+    scheduler: Annotated[str | None, Option(
+        metavar='ADDRESS', help='Let the workers of a Dask scheduler do it, such as tcp://head:8786; they see '
+        'the same folders.')] = None,
+):
+    "Index a library of music for celae similar: only new and changed files take time."
+    if hasattr(os, 'nice') and nice: os.nice(nice)
+    with _workers(scheduler) as executor:
+        from celae.library import index_library, index_path
+        found = index_library(library, index_file, threads, executor)
+        _say(f'{index_path(library, index_file)}: {len(found)} songs of {library}')
+
+# %% ../nbs/05b_cli.ipynb #bb0ad176
+def _listed(found, library, m3u, csv):
+    "Print a table of songs, and write it where that is asked for."
+    from celae.files import atomic_write
+    from celae.library import write_m3u
+    def inner(path): return shown(os.path.relpath(path, library) if library else path)
+    for row in found.itertuples():
+        if hasattr(row, 'other'): _say(f'{row.distance:6.2f}  {inner(row.path)} = {inner(row.other)}')
+        else: _say(f'{row.distance:6.2f} {_length(row.secs):>8}  {inner(row.path)}')
+    if m3u: write_m3u(m3u, found)
+    if csv:
+        with atomic_write(csv) as part: found.to_csv(part, index=False)
+
+def similar(
+    song: Annotated[Path | None, Argument(
+        help='A sound file, in the library or not.', show_default=False)] = None,
+    library: Annotated[Path | None, Argument(
+        help='Folder with an index. [default: the one around SONG that has one]', show_default=False)] = None,
+    duplicates: Annotated[Path | None, Option(
+        metavar='LIBRARY', help='In place of SONG: list what this library holds twice.')] = None,
+    number: Annotated[int, Option('-n', '--number', min=1, max=1_000_000, help='How many songs.')] = 10,
+    m3u: Annotated[Path | None, Option(
+        metavar='FILE', help='Write them as a playlist, .m3u8 or .m3u.')] = None,
+    csv: Annotated[Path | None, Option(metavar='FILE', help='Write them as a table, .csv.')] = None,
+    index_file: _Index = None, overwrite: _Overwrite = False,
+):
+    "Find the songs of a library that sound most like one, or those that are there twice."
+    if (song is None) == (duplicates is None): raise ValueError('name a song, or a library with --duplicates')
+    if duplicates and m3u: raise ValueError('--duplicates are pairs, which no playlist holds; use --csv')
+    if song: input_path(song)
+    for out, endings in ((m3u, ('.m3u8', '.m3u')), (csv, ('.csv',))):
+        if out: output_path(out, [song] if song else (), overwrite, endings)
+    from celae.library import find_duplicates, nearest_songs
+    found = (find_duplicates(duplicates, index_file) if duplicates
+             else nearest_songs(song, library, number, file=index_file))
+    _listed(found, duplicates or library, m3u, csv)
+
 # %% ../nbs/05b_cli.ipynb #b0914b28
 def export(
     out: Annotated[Path, Option('-o', '--out', show_default=False, help='Folder of four .onnx files.')],
@@ -723,7 +798,8 @@ EXAMPLES = dict(
     decode='celae decode song.celae -o song.flac', edit='celae edit song.mp3 --transpose -3 -o lower.ogg',
     play='celae play', generate='celae generate --style house --tempo 124 --key "A minor" -o new.ogg',
     export='celae export -o onnx', download='celae download gtzan', prepare='celae prepare ~/Music',
-    compositions='celae compositions music', clear='celae clear', info='celae info')
+    compositions='celae compositions music', index='celae index ~/Music',
+    similar='celae similar song.mp3 ~/Music', clear='celae clear', info='celae info')
 
 def make_app() -> typer.Typer:
     "Put all commands together."
@@ -733,7 +809,7 @@ def make_app() -> typer.Typer:
                       pretty_exceptions_enable=False, context_settings=settings)
     app.callback()(_for_all)
     for command in (run, analyze, make_map, train, encode, decode, _with_edits(edit, {}), play, generate,
-                    export, download, compositions, prepare, clear, info):
+                    export, index, similar, download, compositions, prepare, clear, info):
         name = command.__name__.removeprefix('make_')
         app.command(name, epilog=f'Example: {EXAMPLES[name]}')(command)
     return app
@@ -818,7 +894,7 @@ def main():
     with _without_home(): code = 'celae: a name or value is empty' if empty else _work(debug)
     if code == 130:
         code = 128 + _ENDED[-1]
-        print('celae: interrupted; run, train and encode go on with --resume', file=sys.stderr)
+        _complain('celae: interrupted; run, train and encode go on with --resume, index as it is')
     try: print(end='', flush=True)
     except OSError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # a closed pipe
     sys.exit(code)

@@ -94,7 +94,7 @@ def test_what_is_imported_is_required():
     assert asked[''] <= set(imported()), asked[''] - set(imported())
 
 def test_each_requirement_has_an_oldest_version():
-    for extra in ('', 'notebooks', 'compositions', 'export', 'test'):
+    for extra in ('', 'notebooks', 'compositions', 'export', 'cluster', 'test'):
         for each in requirements()[extra]:
             assert {'>=', '=='} & {part.operator for part in each.specifier}, each
 

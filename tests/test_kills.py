@@ -32,6 +32,7 @@ JOBS = dict(        # command -> its arguments, and the files that count
     edit=('edit {music}/%s -o {out}/song.flac --smooth 4 --overwrite' % SOUND, '*.flac'),
     generate=('generate --seconds 2 -o {out}/song.flac --overwrite', '*.flac'),
     prepare=('prepare {music} --cache {out}', '**/*.npy **/*.parquet'),
+    index=('index {music} --index {out}/music.parquet --threads 1 --nice 0', '*.parquet'),
     encode=('encode {music} --out {out} --resume',
                                                             '**/*.celae'),
     train=('train {music} --cache {cache} --out {out} --steps 8 --resume',

@@ -3,9 +3,9 @@
     python tools/licences.py            compare LICENCES.md with what is installed; says what differs
     python tools/licences.py --write    write LICENCES.md anew
 
-Run it where celae is installed with its extras notebooks, compositions and export. Packages differ between
-systems and releases: it fails where a requirement of celae, or a package that is not under a permissive
-licence, is missing in the list or stands there with another licence, and only names the others.
+Run it where celae is installed with its extras notebooks, compositions, export and cluster. Packages differ
+between systems and releases: it fails where a requirement of celae, or a package that is not under a
+permissive licence, is missing in the list or stands there with another licence, and only names the others.
 """
 import re
 import sys
@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PAGE = Path(__file__).resolve().parent.parent/'LICENCES.md'
-EXTRAS = ('', 'notebooks', 'compositions', 'export')
+EXTRAS = ('', 'notebooks', 'compositions', 'export', 'cluster')
 FAMILIES = {'GPL': r'(?<!L)GPL|(?<!Lesser )General Public', 'LGPL': 'LGPL|Lesser General',
             'MPL-2.0': 'MPL|Mozilla', 'Apache-2.0': 'Apache', 'BSD': r'BSD|Redistribution and use in source',
             'MIT': r'\bMIT\b|Permission is hereby granted, free', 'ISC': r'\bISC\b',
