@@ -272,7 +272,7 @@ def index_library(
     threads: int | None = None,      # songs at a time; None: one for each processor
     executor: Executor | None = None,  # does the work instead of threads
     every_secs: float = 10.,         # how often finished songs are written (s); 0: after each
-) -> 'Index':
+):                                   # its `Index`
     "Bring the index of a library up to date; files that cannot be used are named and left out."
     library, file, start = Path(library), index_path(library, file), time.monotonic()
     if not library.is_dir(): raise ValueError(f'{shown(library)}: no such folder')
