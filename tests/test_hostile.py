@@ -443,13 +443,12 @@ def run_jobs_of_strangers():
         run = copied('run', root/'out'/'run')
         for page in run.glob('*.html'): page.unlink()
         change(run, root/'outside'/'pwned')
-    def check(root, code, text, name):
-        if 'paths outside' in name and not code and (root/'out'/'run'/'map.html').exists(): return 'escaped'
+    def check(root, code, text):       # that no path of a table is opened, tests/test_privacy.py watches
         return escaped(root) or ends(root, code, text)
     lines = {'analyze {out}/run': '', 'map {out}/run': '',
              'run {music} --quick --out {out}/run --cache {cache} --resume':
              'settings|latents/|clips: (no|text|a )|autoencoder|sounds absolute'}
-    jobs = [Job(line, 'runs of strangers', name, partial(check, name=name), partial(before, change=change),
+    jobs = [Job(line, 'runs of strangers', name, check, partial(before, change=change),
                 150) for name, change in hostile.run_cases(fixture('run')).items()
                 for line, names in lines.items() if re.match(names, name)]
     def refused(root, code, text): return 'refused' if code else ('lost', 'no run, and no word')
