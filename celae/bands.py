@@ -11,8 +11,10 @@ __all__ = ['RATE', 'LOWER', 'N_BANDS', 'FLOOR', 'N_WIDTH', 'N_AIR', 'PER_FRAME',
 # %% ../nbs/01d_bands.ipynb #ab1e0019
 from functools import lru_cache
 from math import log, pi
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.fft import dct
 from torch import Tensor
 from .models import safe_sqrt
 from .sinusoids import HOP, SR, istft, stft
@@ -169,10 +171,7 @@ def spread(
 @torch.inference_mode(False)
 def _cosines(n, device):
     "Orthonormal cosine transform of `n` values, one row each (n, n)."
-    k = torch.arange(n, dtype=torch.float64, device='cpu')
-    rows = torch.cos(pi / n * k[:, None] * (k + .5)) * (2 / n)**.5
-    rows[0] /= 2**.5
-    return rows.to(device, torch.float32)
+    return torch.from_numpy(dct(np.eye(n), axis=0, norm='ortho')).to(device, torch.float32)
 
 WIDTH_SCALE = (.86, .77, .26, .29, .22, .24, .13, .19)      # deviations of angle and pan in turn
 

@@ -627,8 +627,8 @@ def index(
         min=1, max=1024, help='Songs at a time. [default: one for each processor]')] = None,
     nice: Annotated[int, Option(min=0, max=19, help='Give way to other programs: 0 not, 19 to all.')] = 10,
     scheduler: Annotated[str | None, Option(
-        metavar='ADDRESS', help='Let the workers of a Dask scheduler do it, such as tcp://head:8786; they see '
-        'the same folders.')] = None,
+        metavar='ADDRESS', help='Let the workers of a Dask scheduler do it, such as tcp://head:8786; they '
+        'see the same folders.')] = None,
 ):
     "Index a library of music for celae similar: only new and changed files take time."
     if hasattr(os, 'nice') and nice: os.nice(nice)

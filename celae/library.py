@@ -7,7 +7,7 @@ __all__ = ['VECTORISER', 'Vectoriser', 'Song', 'describe_song', 'index_path', 'w
            'Index', 'load_index', 'nearest', 'nearest_songs', 'play_songs', 'find_duplicates', 'write_m3u']
 
 # %% ../nbs/03d_library.ipynb #b80e1dab
-import os, re, time
+import os, time
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -120,6 +120,7 @@ class Job:
     cpu: int = 60              # seconds of processor time
     user: int = 0
     may_add: bool = False      # to the folders of the user
+    may_read: bool = True      # the sound beside the folders of the user
     own: dict = field(default_factory=dict)
 
     @property
@@ -185,6 +186,8 @@ class Running:
         (self.root/'outside'/'secret.wav').write_bytes(audio(wav=tone(hz=3000)))
         args = job.build(self.root)
         self.before = {name: snapshot(self.root/name) for name in ('user', 'outside', 'here')}
+        secret = self.root/'outside'/'secret.wav'
+        os.utime(secret, ns=(0, secret.stat().st_mtime_ns))      # a time of access that a reader changes
         self.process = FORK.Process(target=child, args=(self.root, args, job.user))
         self.process.start()
         self.cpu, self.worked = 0., time.monotonic()
@@ -210,6 +213,9 @@ class Running:
 
     def verdict(self, code, text):
         if any((self.root/name/'pwned').exists() for name in ('outside', 'here')): return 'escaped', 'it ran'
+        secret = self.root/'outside'/'secret.wav'
+        was_read = secret.exists() and secret.stat().st_atime > 0
+        if was_read and not self.job.may_read: return 'escaped', f'{secret.name} read'
         if self.hung: return 'hung'
         if code < 0: return 'crashed', signal.Signals(-code).name
         if 'Traceback (most recent call last)' in text: return 'crashed', 'traceback'
@@ -443,13 +449,12 @@ def run_jobs_of_strangers():
         run = copied('run', root/'out'/'run')
         for page in run.glob('*.html'): page.unlink()
         change(run, root/'outside'/'pwned')
-    def check(root, code, text):       # that no path of a table is opened, tests/test_privacy.py watches
-        return escaped(root) or ends(root, code, text)
+    def check(root, code, text): return escaped(root) or ends(root, code, text)
     lines = {'analyze {out}/run': '', 'map {out}/run': '',
              'run {music} --quick --out {out}/run --cache {cache} --resume':
              'settings|latents/|clips: (no|text|a )|autoencoder|sounds absolute'}
     jobs = [Job(line, 'runs of strangers', name, check, partial(before, change=change),
-                150) for name, change in hostile.run_cases(fixture('run')).items()
+                150, may_read=False) for name, change in hostile.run_cases(fixture('run')).items()
                 for line, names in lines.items() if re.match(names, name)]
     def refused(root, code, text): return 'refused' if code else ('lost', 'no run, and no word')
     return jobs + [Job(line, 'runs of strangers', f'run is {name}', refused, lambda root, make=make: (
