@@ -1,83 +1,111 @@
-"""What each part of the autoencoder is for: size `musical` without it, on albums that nothing was trained on.
+"""What each part of the autoencoder is for: its scores without it, on albums that nothing was trained on.
 
-    python bench/ablation.py            (five minutes on one thread)
+    python bench/ablation.py            (ten minutes on one thread)
 
-Nothing is trained anew: a part is left out of the decoding, or what it codes is given as it was found.
-The clips are those of bench/rate_distortion.py.
+Nothing is trained anew: a part is left out of the decoding, or what it codes is given as it was measured.
+Up to 11 kHz by size `musical` on the clips of bench/rate_distortion.py; width and air by size `stereo` on
+the excerpts of bench/bitrate.py.
 """
-from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
 import typer
-from autoencoder import of_each_label, split_by_album
-from common import ALBUMS, CACHE, TEST, write
+from bitrate import SECS, BEGIN, excerpts, stereo_scores
+from common import ALBUMS, CACHE, TEST, clips_of_albums, of_each_label, write
 from rate_distortion import movement, with_interval
 
-from celae.autoencoder import MusicAutoencoder, level_one, load_model, spectrum
-from celae.data import clip_table, load_clips
+from celae.audio import read_audio
+from celae.autoencoder import (KINDS, MusicAutoencoder, SpectrumCoder, level_one, load_model, make_roll,
+                               whole_frames)
+from celae.bands import log_energies
+from celae.evaluation import bootstrap_interval, evaluate
 from celae.files import progress
-from celae.evaluation import evaluate
 from celae.metrics import PERCEPTUAL
-from celae.models import Place
-from celae.references import mdct_frames
-from celae.sinusoids import HOP, istft
+from celae.sinusoids import find_sinusoids, stft
 
-class Uncoded(MusicAutoencoder):
-    "Sinusoids as they were found: what their coding costs."
+class TrueTones(MusicAutoencoder):
+    "Tones as they were found."
     def encode(self, wav, level=None):
-        self.found = self.rolls.find(level_one(wav))
+        self.found = make_roll(*find_sinusoids(level_one(wav)), wav.shape[-1])
         return super().encode(wav, level)
-    def decode_roll(self, z): return self.found
+    def decode_roll(self, z, energies=None): return self.found
+
+class TrueEnergies(MusicAutoencoder):
+    "Energies as they were measured."
+    def encode(self, wav, level=None):
+        self.measured = whole_frames(log_energies(stft(level_one(wav))))
+        return super().encode(wav, level)
+    def decode_energies(self, z): return self.measured
+
+class BothTrue(TrueTones, TrueEnergies):
+    "Neither is coded."
 
 class NoOffsets(MusicAutoencoder):
     "Tones at the middle of their semitones."
-    def decode_roll(self, z):
-        amplitude, offset = super().decode_roll(z)
+    def decode_roll(self, z, energies=None):
+        amplitude, offset = super().decode_roll(z, energies)
         return amplitude, 0 * offset
 
-class NoNoise(MusicAutoencoder):
-    "Without the stochastic part."
-    def decode(self, latent, n_samples): return self.sound(spectrum(self, latent, n_samples)[0], latent,
-                                                           n_samples)
-    def sound(self, spec, latent, n_samples): return istft(spec,
-                                                           n_samples) * latent.level.exp()[:, None, None]
+class Quiet(SpectrumCoder):
+    "A residual without noise."
+    def decode(self, *args):
+        residual, noisy = super().decode(*args)
+        return residual, noisy - 99
 
-class NoResidual(NoNoise):
-    "Sinusoids alone."
-    def decode(self, latent, n_samples):
-        tones = self.rolls.draw(self.decode_roll(latent.z), mdct_frames(n_samples, HOP), Place())
-        return self.sound(tones, latent, n_samples)
+class Silent(SpectrumCoder):
+    "No residual."
+    def decode(self, *args):
+        residual, noisy = super().decode(*args)
+        return 0 * residual, noisy
 
-class NoSpectrum(MusicAutoencoder):
-    "Without the channels of the spectrum."
-    def keeps(self): return torch.tensor([i in self.tonal_channels for i in range(self.size.channels)])
-    def decode(self, latent, n_samples):
-        return super().decode(replace(latent, z=latent.z * self.keeps()[:, None]), n_samples)
+class Without(MusicAutoencoder):
+    "A kind of channels at 0."
+    kind = 'tonal'
+    def pad(self, z):
+        parts = dict(zip(KINDS, super().pad(z).split([*KINDS.values()], 1)))
+        return torch.cat([0 * x if kind == self.kind else x for kind, x in parts.items()], 1)
 
-class NoSinusoids(NoSpectrum):
-    "Without the channels of the sinusoids."
-    def keeps(self): return ~super().keeps()
+def without(kind): return type(f'Without{kind}', (Without,), dict(kind=kind))
 
-VARIANTS = {'all parts': MusicAutoencoder, 'sinusoids not coded': Uncoded, 'no noise': NoNoise,
-            'no offsets': NoOffsets, 'no residual': NoResidual, 'no channels of the spectrum': NoSpectrum,
-            'no channels of the sinusoids': NoSinusoids}
+LOWER = {'all parts': MusicAutoencoder, 'tones not coded': TrueTones, 'energies not coded': TrueEnergies,
+         'neither coded': BothTrue, 'no offsets': NoOffsets, 'no noise': Quiet, 'no residual': Silent,
+         'tonal channels 0': without('tonal'), 'energy channels 0': without('energy'),
+         'timbre channels 0': without('timbre')}
+FULL = {'all parts': MusicAutoencoder, 'width channels 0': without('width'), 'air channels 0': without('air')}
 
-def variant(model, kind):
-    "The same weights with a part less."
-    other = model.with_size('musical')
-    other.__class__ = kind
-    return other
+def variant(kind, size):
+    "The weights that ship with a part less."
+    model = load_model(size)
+    part = model.timbre if issubclass(kind, SpectrumCoder) else model
+    part.__class__ = kind
+    return model
 
-def main(folder: Path = ALBUMS, cache: Path = CACHE, most: int = 2000, n: int = 16):
+def full_row(name, kind, paths):
+    "Scores of the whole sound, with intervals by track."
+    model, rows = variant(kind, 'stereo'), []
+    for path in paths:
+        start, n = round(BEGIN * model.sr), SECS * model.sr
+        wav = read_audio(path, model.sr, stereo=True, start=start, n_samples=n)
+        with torch.no_grad(): made = model.reconstruct(torch.from_numpy(np.ascontiguousarray(wav))[None])[0]
+        rows.append(dict(track=str(path), **stereo_scores(made.numpy(), wav, model.sr)))
+    table = pd.DataFrame(rows)
+    def interval(score): return dict(zip((score, f'{score}_low', f'{score}_high'), (
+        table[score].mean(), *bootstrap_interval(table[score], table.track))))
+    return dict(part=name) | {k: v for score in table.columns[1:] for k, v in interval(score).items()}
+
+def main(folder: Path = ALBUMS, cache: Path = CACHE, n: int = 16):
     torch.set_num_threads(1)
-    clips = split_by_album(load_clips(clip_table(folder, most, seed=0), cache), TEST, 48, 0).split('test')
-    test, model, rows = of_each_label(clips, n, 0), load_model(), []
-    for name, kind in progress(VARIANTS.items(), 'leaving out'):
-        codec = variant(model, kind)
+    test, rows = of_each_label(clips_of_albums(folder, cache).split('test'), n, 0), []
+    for name, kind in progress(LOWER.items(), 'leaving out'):
+        codec = variant(kind, 'musical')
         scores = evaluate(codec, test, bs=8, title='', metrics=list(PERCEPTUAL))
         rows.append(dict(part=name, **movement(codec, test)))
         for metric in PERCEPTUAL: rows[-1] |= with_interval(scores, metric)
-    write('ablation', test=TEST, n_clips=len(test), n_tracks=test.tracks.nunique(), table=rows)
+    paths = excerpts(folder, 12, True, 0)
+    full = [full_row(name, kind, paths) for name, kind in progress(FULL.items(), 'whole sound')]
+    write('ablation', test=TEST, n_clips=len(test), n_tracks=test.tracks.nunique(), table=rows, full=full,
+          n_excerpts=len(paths))
 
 if __name__ == '__main__': typer.run(main)

@@ -10,18 +10,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = {      # page -> commands, in this order; music: those that need the albums
-    'activations': ['bench/activations.py'], 'model': ['bench/ablation.py'],
+    'activations': ['bench/activations.py'],
     'albums': ['bench/whole_run.py albums', 'bench/activations.py'],
     'report_2024': ['bench/whole_run.py builtin', 'bench/whole_run.py albums'],
-    'rate_distortion': ['bench/rate_distortion.py', 'bench/stereo.py'],
+    'rate_distortion': ['bench/rate_distortion.py', 'bench/bitrate.py', 'bench/ablation.py'],
     'knowledge': ['bench/knowledge.py', 'bench/track_axes.py'], 'compositions': ['bench/compositions.py'],
     'edits': ['bench/edits.py'],
     'generation': ['bench/generation.py', 'bench/judges.py', 'bench/control.py', 'bench/prior_ablation.py'],
     'hostile_input': ['-m pytest tests/test_hostile.py --hostile -s', '-m pytest tests/test_kills.py --slow'],
     'scale': ['bench/loading.py', '-m pytest tests/test_kills.py --slow'], 'speed': ['bench/speed.py'],
-    'weights': ['bench/autoencoder.py', 'tools/ship_weights.py autoencoder runs/decoder',
-                'bench/prior.py albums', 'tools/ship_weights.py prior-albums runs/prior-albums-keys',
-                'bench/prior.py builtin', 'tools/ship_weights.py prior-builtin runs/prior-builtin-keys']}
+    'weights': ['bench/autoencoder.py', 'tools/ship_weights.py autoencoder runs/autoencoder',
+                'bench/prior.py albums', 'tools/ship_weights.py prior-albums runs/prior-albums',
+                'bench/prior.py builtin', 'tools/ship_weights.py prior-builtin runs/prior-builtin']}
 NO_MUSIC = ('compositions', 'hostile_input', 'speed')
 
 def main(names):

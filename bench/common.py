@@ -3,11 +3,14 @@ import json
 import pickle
 import platform
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from celae.data import Clips, clip_table, load_clips
 from celae.files import atomic_write
 
 RESULTS = Path(__file__).parent/'results'
@@ -40,3 +43,24 @@ def made_once(path, make):
         made = make()
         with atomic_write(path) as part: part.write_bytes(pickle.dumps(made))
     return pickle.loads(path.read_bytes())
+
+def split_by_album(clips, test=TEST, n_valid=48, seed=0):
+    "Albums of the test; of the others, the tracks that were valid stay so, thinned to `n_valid` clips."
+    table = clips.table
+    split = table.split.where(table.split == 'valid', 'train').mask(table.label.isin(test), 'test')
+    valid = table[split == 'valid'].sample(min(n_valid, int((split == 'valid').sum())),
+                                           random_state=seed).index
+    return replace(clips, table=table.assign(split=split))[(split != 'valid') | table.index.isin(valid)]
+
+def of_each_label(clips, n, seed):
+    "As many clips of each label."
+    return clips[clips.table.groupby('label').sample(n, random_state=seed).index]
+
+def in_memory(clips):
+    "The clips with their own sound alone, to be sent to a different process."
+    return Clips(clips.table.assign(row=range(len(clips))),
+                 np.stack([clips.wavs[row] for row in clips.table.row]))
+
+def clips_of_albums(folder, cache, seed=0, most=2000):
+    "Clips of the albums; those of two are the test."
+    return in_memory(split_by_album(load_clips(clip_table(folder, most, seed=0), cache), seed=seed))

@@ -1,11 +1,9 @@
 """The generative models that ship with celae: priors over the latents of size `musical`, of albums and of
 built-in music.
 
-    python bench/prior.py albums        (an hour and a half on one core; goes on where it was interrupted)
+    python bench/prior.py albums        (an hour on one core; goes on where it was interrupted)
     python bench/prior.py builtin       (the built-in music, of a seed that nothing else uses)
 
-They learn in two parts: 5 000 batches, then 2 500 with two copies of each window in other keys. (The
-weights that ship learned the first part with times around one half: `celae.generation.TIME_LOGIT` was 0.)
 """
 import json
 import logging
@@ -19,7 +17,7 @@ import typer
 from celae.autoencoder import load_model
 from celae.beats import describe_clips
 from celae.data import clip_table, join_clips, load_clips
-from celae.generation import fit_prior, load_prior
+from celae.generation import fit_prior
 from celae.latent_analysis import encode_clips
 from celae.corpora.builtin import builtin_music
 
@@ -39,23 +37,19 @@ def encoded(clips, out):
     return made_once(out/f'windows-{len(clips)}.pkl',
                      lambda: (encode_clips(load_model('musical'), clips, bs=8), describe_clips(clips)))
 
-def learn(clips, out, steps, lr, start=None, n_transposed=0):
+def learn(clips, out, steps, lr):
     "Train a prior in `out`, and write what the card of the weights says."
     (latent, described), began = encoded(clips, out), time.time()
-    before = json.loads((start/'prior.json').read_text()) if start else dict(steps=0, minutes=0)
     _, history = fit_prior(latent, clips, out, load_model('musical'), steps, BATCH, lr, described=described,
-                           start=start and load_prior(start), n_transposed=n_transposed, resume=True)
-    facts = dict(minutes=before['minutes'] + (time.time() - began) / 60, seed=0,
-                 tracks=clips.table.track.nunique(), threads=torch.get_num_threads(), steps=before['steps']
-                 + int(history.step.max()), n_transposed=n_transposed,
+                           resume=True)
+    facts = dict(minutes=(time.time() - began) / 60, seed=0, tracks=clips.table.track.nunique(),
+                 threads=torch.get_num_threads(), steps=int(history.step.max()),
                  windows=clips.table.split.value_counts().to_dict(), valid_loss=history.valid_loss.min())
     (out/'prior.json').write_text(json.dumps(facts, default=float))
 
 def main(name: str, folder: Path = ALBUMS, cache: Path = CACHE):
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     clips = join_clips(known_clips(folder if name == 'albums' else built_in(cache), cache), WINDOW)
-    out, keys = Path(f'runs/prior-{name}'), Path(f'runs/prior-{name}-keys')
-    if not (out/'prior.json').exists(): learn(clips, out, 5000, 2e-3)
-    learn(clips, keys, 2500, 1e-3, out, 2)
+    learn(clips, Path(f'runs/prior-{name}'), 3000, 2e-3)
 
 if __name__ == '__main__': typer.run(main)

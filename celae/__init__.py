@@ -2,7 +2,7 @@
 
 >>> import celae
 >>> latent = celae.encode('song.mp3')                       # all that celae keeps of the sound
->>> wav = celae.decode(latent)                              # and back: a tensor (b, 1, t) at 22 050 Hz
+>>> wav = celae.decode(latent)                              # and back: a tensor (b, c, t) at 44 100 Hz
 >>> lower = celae.edit('song.mp3', transpose=-3, smooth=.4) # an array (c, t)
 
 `embed` gives vectors for scikit-learn, `similar` finds the nearest songs of a library, `generate` makes new music,

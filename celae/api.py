@@ -30,7 +30,7 @@ from .files import AudioError, log
 from .generation import LatentPrior, find_prior, load_prior
 from .generation import generate as generate_music
 from .latent_analysis import clip_vectors, encode_padded
-from .latent_files import (MOST_EDIT_DB, StoredLatent, at_size_of, check_latent, decode_blocks,
+from .latent_files import (MOST_EDIT_DB, StoredLatent, as_rows, at_size_of, check_latent, decode_blocks,
                                 encode_file, load_latent, measure_file)
 from .library import VECTORISER, nearest_songs
 from .models import Codec, Latent, in_evaluation
@@ -111,12 +111,16 @@ def _check_sound(wav, sr):
     if peak > LOUDEST: raise ValueError(f'samples reach {peak:.4g}; full scale is 1')
     if peak > 100: log.warning('samples reach %.0f times full scale, as if they were integers', peak)
 
-def _rows(sound, sr, stereo):
-    "Sounds (b, t) of samples, each of one channel, at their own rate."
+def _sounds(sound, sr, stereo):
+    "Sounds (b, c, t) of samples at their own rate; without `stereo` of one channel each."
     wav, sr = _samples(sound), _rate(sr)
     _check_sound(wav, sr)
     wav = wav.reshape(-1, wav.shape[-2] if wav.ndim > 1 else 1, wav.shape[-1])
-    return np.concatenate([each if stereo else to_mono(each, sr) for each in wav])
+    return wav if stereo else np.stack([to_mono(each, sr) for each in wav])
+
+def _resampled(wav, sr, rate):
+    "Sounds (b, c, t) at a different rate."
+    return wav if sr == rate else np.stack([soxr.resample(each.T, sr, rate).T for each in wav])
 
 # %% ../nbs/05c_api.ipynb #f5057ca4
 def sound_tensor(
@@ -125,13 +129,18 @@ def sound_tensor(
     stereo: bool = False,  # keep the channels apart? (False: mix them to one)
 ) -> Tensor:               # (b, 1, t) at 22 050 Hz; with `stereo` one row a channel
     "Check a sound, mix its channels and resample it."
-    rows, sr = _rows(sound, sr, stereo), _rate(sr)
-    if sr != SR: rows = np.stack([soxr.resample(row, sr, SR) for row in rows])
-    return torch.from_numpy(rows)[:, None]
+    wav = _resampled(_sounds(sound, sr, stereo), _rate(sr), SR)
+    return torch.from_numpy(np.ascontiguousarray(wav)).flatten(0, 1)[:, None]
+
+def _coded_rows(sound, sr, stereo, codec):
+    "Sounds as a codec takes them (rows, c, t)."
+    apart = codec.channels > 1 if stereo is None else stereo
+    wav = _resampled(_sounds(sound, sr, apart), _rate(sr), codec.sr)
+    return torch.cat([as_rows(torch.from_numpy(np.ascontiguousarray(each)), codec) for each in wav])
 
 # %% ../nbs/05c_api.ipynb #3170de4f
 @lru_cache(maxsize=1)
-def _shipped(): return load_model('autoencoder', 'musical')
+def _shipped(): return load_model('autoencoder', 'stereo')
 
 def _codec(model, size=None):
     "The model that is meant, at the size that is meant, in evaluation mode, where it is."
@@ -139,31 +148,36 @@ def _codec(model, size=None):
     if isinstance(codec, (str, os.PathLike)): codec = load_model(codec)
     if not isinstance(codec, Codec): raise ValueError(f'model is a {type(codec).__name__}, no codec of celae')
     codec, own = in_evaluation(codec), isinstance(model, Codec) or str(model) in SIZES
-    if hasattr(codec, 'with_size'): return codec.with_size(size or (codec.size if own else 'musical'))
+    if hasattr(codec, 'with_size'): return codec.with_size(size or (codec.size if own else 'stereo'))
     if size: raise ValueError(f'a {type(codec).__name__} has only one size; leave size out')
     return codec
 
 def _editable(model):
     "A codec at a size of which all is in `z`."
     codec = _codec(model)
-    return codec.with_size('musical') if hasattr(codec, 'with_size') and codec.size.detail else codec
+    return codec.with_size('stereo') if hasattr(codec, 'with_size') and codec.size.detail else codec
 
 # %% ../nbs/05c_api.ipynb #93fe445c
+def _n_channels(sound, sr, stereo):
+    "Channels of all sounds together that come back."
+    if isinstance(sound, Path): return sound_format(sound).channels if stereo else 1
+    return len(np.concatenate(_sounds(sound, sr, stereo)))
+
 @torch.no_grad()
 def _encode(sound, sr, codec, stereo, measured=None):
     "Latent that knows the length of its sound, and the rate that it had."
     if isinstance(sound, Path):
         latent, n_samples = encode_file(codec, sound, stereo, measured=measured)
         return replace(latent, n_samples=n_samples, sr=sound_format(sound).rate)
-    wav = sound_tensor(sound, sr, stereo)
+    wav = _coded_rows(sound, sr, stereo, codec)
     return replace(codec.encode(wav), n_samples=wav.shape[-1], sr=_rate(sr))
 
 def encode(
     sound,                     # file; samples (t,), (c, t) or (b, c, t); or a list, see above
     sr: float | None = None,   # rate of samples in Hz
     model: str | Path | Codec | None = None,  # a codec, or a model folder; None: the model that ships
-    size: str | None = None,   # one of `SIZES`; None: musical, or that of the codec
-    stereo: bool = False,      # one row a channel? (False: mix the channels to one)
+    size: str | None = None,   # one of `SIZES`; None: stereo, or that of the codec
+    stereo: bool | None = None,   # keep the channels apart? None: if the codec has two
 ) -> Latent:                   # z (b, d, n), one row a sound, where the model is; of a list a list
     "Sound to latent."
     codec = _codec(model, size)
@@ -186,7 +200,7 @@ def decode(
     n_samples: int | None = None,   # length of the sound; None: that which went in, or all frames
     model: str | Path | Codec | None = None,  # that made the latent; None: the model that ships
     size: str | None = None,        # one of `SIZES`; None: that of the latent
-) -> Tensor:                        # sound (b, 1, t) at 22 050 Hz; of a list a list
+) -> Tensor:                        # sound (b, c, t) at the model's rate, 44 100 Hz; of a list a list
     "Latent to sound."
     if type(latent) in (list, tuple): return [decode(each, n_samples, model, size) for each in latent]
     codec = _codec(model, size)
@@ -200,7 +214,8 @@ def decode(
         raise ValueError('a latent of this model has a level for each of its rows: give Latent(z, level)')
     n = _length_of(latent, codec) if n_samples is None else n_samples
     if codec.frame: check_latent(latent, codec, check_number('n_samples', n, 1, 2**40, whole=True))
-    return torch.from_numpy(np.concatenate(list(decode_blocks(codec, latent, n)), 1))[:, None]
+    wav = np.concatenate(list(decode_blocks(codec, latent, n)), 1)
+    return torch.from_numpy(wav).unflatten(0, (len(latent.z), -1))
 
 # %% ../nbs/05c_api.ipynb #92b083e0
 @torch.no_grad()
@@ -212,6 +227,7 @@ def embed(
 ) -> np.ndarray:               # (n_clips, n_features), float32, sound after sound; of a list a list
     "One vector for each 5 s of sound."
     codec = _editable(model)
+    if hasattr(codec, 'with_size') and codec.channels > 1: codec = codec.with_size('musical')
     if _several(sound): return [embed(each, sr, codec, pooling) for each in sound]
     with _opened(sound, sr) as (sound, sr):
         wav = sound_tensor(read_audio(sound), SR) if isinstance(sound, Path) else sound_tensor(sound, sr)
@@ -243,21 +259,24 @@ def edit(
     sr: float | None = None,  # rate of samples in Hz
     seed: int = 0,          # of noise and shuffling
     model: str | Path | Codec | None = None,  # a codec, or a model folder; None: the model that ships
-    stereo: bool = False,   # keep the channels apart? (False: mix them to one)
+    stereo: bool | None = None,   # keep the channels apart? None: if the codec has two
     **options,              # of `edit_options`, lengths in seconds: transpose=-3, smooth=.4, freeze=2
-) -> np.ndarray:            # sound (c, t) at 22 050 Hz; of a list a list
+) -> np.ndarray:            # sound (c, t) at the model's rate, 44 100 Hz; of a list a list
     "Encode, edit and decode."
     codec = _editable(model)
-    frame = codec.frame or CLIP_SAMPLES / codec.values_per_clip
-    change = make_edit({name.replace('_', '-'): value for name, value in options.items()}, seed, frame)
+    frame_secs = codec.frame_secs if codec.frame else CLIP_SAMPLES / SR / codec.values_per_clip
+    change = make_edit({name.replace('_', '-'): value for name, value in options.items()}, seed, frame_secs)
+    if stereo is None: stereo = codec.channels > 1
     if _several(sound): return [edit(each, sr, seed, codec, stereo, **options) for each in sound]
     with _opened(sound, sr) as (sound, sr):
         measured = measure_file(sound, stereo, codec.sr, loud=True) if isinstance(sound, Path) else None
         latent = _encode(sound, sr, codec, stereo, measured)
         wanted = (measured.edited(change.gain) if measured else
-                  edited_loudness([_rows(sound, sr, stereo)], _rate(sr), change.gain))
-    wav = np.concatenate(list(decode_blocks(codec, change(latent, codec), latent.n_samples)), 1)
-    return set_loudness(wav, wanted, most_db=MOST_EDIT_DB)
+                  edited_loudness([np.concatenate(_sounds(sound, sr, stereo))], _rate(sr), change.gain))
+        n = _n_channels(sound, sr, stereo)
+    how = dict(channels=n if len(latent.z) * codec.channels >= n else None)
+    wav = np.concatenate(list(decode_blocks(codec, change(latent, codec), latent.n_samples, **how)), 1)
+    return set_loudness(wav, wanted, most_db=MOST_EDIT_DB, sr=codec.sr)
 
 # %% ../nbs/05c_api.ipynb #fa5d53cf
 def generate(

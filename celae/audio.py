@@ -7,7 +7,7 @@ __all__ = ['SR', 'AUDIO_TYPES', 'OTHER_TYPES', 'LOUDEST', 'RATES', 'MP3_RATES', 
            'check_audio', 'check_ending', 'file_rate', 'SoundFormat', 'limit_peaks', 'limit_blocks', 'write_blocks',
            'write_audio', 'loudness_of', 'loudness', 'as_numpy', 'safe_level', 'loudness_gain', 'edited_loudness',
            'set_loudness', 'fade', 'clean_tags', 'read_tags', 'write_tags', 'sound_format', 'format_to_json',
-           'format_from_json', 'Air']
+           'format_from_json']
 
 # %% ../nbs/00c_audio.ipynb #dbb19bcd
 import base64, time, zlib
@@ -702,37 +702,3 @@ def format_from_json(
     except ValueError: cover = b''
     texts = {name: t for name, t in tags.items() if isinstance(t, (str, list))}
     return SoundFormat(rate, channels, clean_tags(texts | dict(cover=cover)))
-
-# %% ../nbs/00c_audio.ipynb #65984efe
-def _pairs(a, b):
-    "Two sounds in blocks (c, t), cut alike; if `b` ends first, silence follows."
-    a, b = iter(a), iter(b)
-    x, y = next(a, None), next(b, None)
-    while x is not None and y is not None:
-        n = min(x.shape[1], y.shape[1])
-        yield x[:, :n], y[:, :n]
-        x, y = [left[:, n:] if left.shape[1] > n else next(more, None) for left, more in ((x, a), (y, b))]
-    if x is not None: yield from ((left, np.zeros_like(left)) for left in (x, *a))
-
-# %% ../nbs/00c_audio.ipynb #a6491e5b
-@dataclass(frozen=True)
-class Air:
-    "What lies above 11 kHz in a file."
-    path: str | Path     # audio file
-    mono: bool = False   # mix its channels to one?
-    gain: float = 1.     # by which it is amplified
-
-    @property
-    def format(self) -> SoundFormat:
-        "Rate and channels of what `add` gives."
-        return sound_format(self.path).asked(channels=1 if self.mono else None)
-
-    def add(self,
-        blocks,          # sounds (c, t) at 22 050 Hz, one after the other: what became of the file
-    ):                   # yields sound (c, t) at the rate of the file
-        "Put what lies above 11 kHz in the file onto a changed version of it."
-        to, stereo = self.format, not self.mono
-        changes = (x - self.gain * y for x, y in _pairs(blocks, read_blocks(self.path, stereo=stereo)))
-        raised = _adapted(self.path, changes, to.channels, SR, to.rate)
-        for wav, change in _pairs(read_blocks(self.path, to.rate, stereo), raised):
-            yield self.gain * wav + change

@@ -45,6 +45,8 @@ def erb_number(
     "The ERB scale of frequency."
     return 21.4 * torch.log10(1 + .00437 * hz)
 
+def _hz(start, stop): return torch.arange(start, stop, dtype=torch.float64) * RATE / 2048     # of bins
+
 def _bands(hz, edges, device):
     "The band of each frequency (f,), and the matrix that sums them (f, k)."
     band = torch.bucketize(hz, torch.as_tensor(edges, dtype=hz.dtype), right=True)
@@ -52,7 +54,7 @@ def _bands(hz, edges, device):
 
 def _erb_edges(n):
     "Edges between `n` bands of equal width up to 11 025 Hz (n - 1,)."
-    top = float(erb_number(torch.tensor(RATE / 4)))
+    top = float(erb_number(torch.tensor(RATE / 4, dtype=torch.float64)))
     return 10**(torch.arange(1, n, dtype=torch.float64) * (top / n / 21.4)) / .00437 - 1 / .00437
 
 # %% ../nbs/01d_bands.ipynb #217ee512
@@ -63,7 +65,7 @@ def erb_bands(
     device='cpu',       # where they are needed
 ) -> tuple:             # band of each of 513 bins (513,), and the matrix that sums bins (513, n)
     "Bands of equal width in ERB up to 11 025 Hz."
-    with torch.device('cpu'): return _bands(torch.arange(LOWER) * RATE / 2048., _erb_edges(n), device)
+    with torch.device('cpu'): return _bands(_hz(0, LOWER), _erb_edges(n), device)
 
 # %% ../nbs/01d_bands.ipynb #6e74dd2a
 def power(
@@ -98,8 +100,8 @@ AIR_HZ, AIR_FLOOR = (13_000., 15_500., 18_000.), 1e-5    # edges between the ban
 def _full_bands(n, device):
     "As `erb_bands`, of 1025 bins: `n` bands up to 11 025 Hz, and one for all above."
     with torch.device('cpu'):
-        edges = torch.cat([_erb_edges(n), torch.tensor([RATE / 4 + 1.])])
-        return _bands(torch.arange(2 * HOP + 1) * RATE / 2048., edges, device)
+        edges = F.pad(_erb_edges(n), (0, 1), value=RATE / 4 + 1)
+        return _bands(_hz(0, 2 * HOP + 1), edges, device)
 
 def _mean_of_frames(x):
     "Mean over each four frames (b, n, k) -> (b, n / 4, k)."
@@ -120,8 +122,8 @@ def mix(
     (band, bands), (fine, sums) = _full_bands(8, left.device), _full_bands(20, left.device)
     p_left, p_right = [_mean_of_frames(_sums(power(x), bands)) for x in (left, right)]
     cross = _mean_of_frames(_sums((left * right.conj()).real, bands))
-    opposite = cross < MOST_OPPOSITE * (p_left * p_right).sqrt()
-    both = left + torch.where(_each_frame(opposite, left.shape[1]), -1., 1.)[..., band] * right
+    sign = 1 - 2 * (cross < MOST_OPPOSITE * (p_left * p_right).sqrt()).to(cross)
+    both = left + _each_frame(sign, left.shape[1])[..., band] * right
     wanted = 2 * _sums(power(left) + power(right), sums)
     gain = safe_sqrt(wanted / _sums(power(both), sums).clamp_min(1e-20)).clamp(max=8.)
     return both * (gain / 2)[..., fine]
@@ -197,7 +199,7 @@ def air_bands(
     device='cpu',   # where they are needed
 ) -> tuple:         # band of each of the 512 bins above 11 025 Hz (512,), and the sums' matrix (512, 4)
     "Four bands up to 22 050 Hz."
-    with torch.device('cpu'): return _bands(torch.arange(LOWER, 2 * HOP + 1) * RATE / 2048., AIR_HZ, device)
+    with torch.device('cpu'): return _bands(_hz(LOWER, 2 * HOP + 1), AIR_HZ, device)
 
 def air_energies(
     spec: Tensor,   # from `mix`, at level 1 (b, n, 1025)
@@ -248,7 +250,7 @@ def _centres():
     "Centres of the 24 bands and of the 4 of the air, in Hz (28,)."
     sums = [(erb_bands()[1], 0), (air_bands()[1], LOWER)]
     with torch.device('cpu'):
-        hz = [torch.arange(start, start + len(m)) * RATE / 2048. @ (m / m.sum(0)) for m, start in sums]
+        hz = [_hz(start, start + len(m)).float() @ (m / m.sum(0)) for m, start in sums]
     return torch.cat(hz).double()
 
 def shift_energies(

@@ -83,11 +83,11 @@ def _check_names(model=None, prior=None, style=None):
 
 def _config(folder): return json.loads((folder/'config.json').read_text('utf-8'))
 
-def _musical(model, device):
-    "A model at the size whose latents can be edited; those of 2024 have one size only."
+def _whole(model, device):
+    "A model at the size that holds all of a song; those of 2024 have one size only."
     from celae.autoencoder import load_model
     net = load_model(model or 'autoencoder', device=device)
-    return net.with_size('musical') if hasattr(net, 'with_size') else net
+    return net.with_size('stereo') if hasattr(net, 'with_size') else net
 
 def _need(extra, *modules):
     "Refuse a command whose extra is not installed, before anything is loaded."
@@ -370,13 +370,15 @@ def _still_to_do(plan, is_made, overwrite):
 # %% ../nbs/05b_cli.ipynb #08082ce7
 def encode(
     files: _SoundFiles, model: _Model = None,
-    size: Annotated[str | None, Option(callback=_size, help='How much is kept: musical, compact, or with the '
-                                       'waveform quarter, half, base, double. [default: musical]')] = None,
+    size: Annotated[str | None, Option(callback=_size, help='How much is kept: stereo, compact_stereo; up to '
+                                       '11 kHz musical, compact, or with the waveform quarter, half, base, '
+                                       'double. [default: stereo]')] = None,
     out: Annotated[str | None, Option('-o', '--out', metavar='PATH', help='Result for one file, folder for '
                                       'several or with / at its end; not given: next to the input.')] = None,
     mono: Annotated[bool, Option('--mono/--stereo', show_default=False, help='Mix the channels to one, for a '
                                  'smaller file; not given: those of the input.')] = False,
-    exact: Annotated[bool, Option('--exact', help='Store float32 instead of 8 bits a value.')] = False,
+    exact: Annotated[bool, Option('--exact', help='Store float32, for twenty times the size.')] = False,
+    quality: Annotated[str, Option(help='How finely values are stored: small, normal, fine.')] = 'fine',
     resume: Annotated[bool, Option(
         '--resume', help='Leave out files whose latent file was made of them with these options.')] = False,
     device: _Device = 'auto', overwrite: _Overwrite = False,
@@ -385,22 +387,25 @@ def encode(
     plan = plan_files(files, _find_audio, out, ('.celae',), overwrite or resume, check=_check_audio)
     _check_names(model)
     from celae.autoencoder import load_model
-    net = load_model(model or 'autoencoder', size, device) if size else _musical(model, device)
+    net = load_model(model or 'autoencoder', size, device) if size else _whole(model, device)
     def is_made(path, result): return resume and _is_encoded(path, result, net, mono, exact)
     todo = _still_to_do(plan, is_made, overwrite)
-    each_file(plan, lambda path, result: _encoded(path, result, net, mono, exact) if path in todo
+    each_file(plan, lambda path, result: _encoded(path, result, net, mono, exact, quality) if path in todo
               else f'{result}: up to date')
 
 # %% ../nbs/05b_cli.ipynb #27673fbc
-def _encoded(path, result, net, mono, exact):
+def _encoded(path, result, net, mono, exact, quality):
     "Encode a file; gives a line to be printed."
     from celae.audio import sound_format
     from celae.latent_files import encode_file, save_latent
     own, (latent, n_samples) = sound_format(path), encode_file(net, path, not mono)
-    source = own.asked(channels=len(latent.z))
-    save_latent(result, latent, net, n_samples, exact=exact, source=source, made_from=path)
-    rate = result.stat().st_size * 8 * 22.05 / n_samples
-    return f'{result}: {own} -> {_channels(source.channels)} at 22 kHz, {rate:.2f} kbit/s'
+    source = own.asked(channels=1 if mono else None)
+    how = dict(exact=exact, source=source, made_from=path, quality=quality)
+    save_latent(result, latent, net, n_samples, **how)
+    rate = result.stat().st_size * 8 * net.sr / 1000 / n_samples
+    return f'{result}: {own} -> {_coded_as(source.channels, net)}, {rate:.2f} kbit/s'
+
+def _coded_as(n, net): return f'{_channels(n)} at {net.sr / 1000:.0f} kHz'
 
 # %% ../nbs/05b_cli.ipynb #677b5485
 def find_latents(
@@ -447,37 +452,32 @@ def decode(
     net = load_model(model or 'autoencoder', device=device)
     def work(path, result):
         stored = load_latent(path, net)
-        n = len(stored.latent.z)
-        to = _target_format(stored.source or SoundFormat(stored.sr, n), result, rate, stereo)
+        n = len(stored.latent.z) * stored.codec.channels
+        own = stored.source or SoundFormat(stored.sr, n)
+        to = _target_format(own, result, rate, stereo)
         write_decoded(result, stored.codec, stored.latent, stored.n_samples, like=to)
-        return f'{_describe_sound(result)} (from {_channels(n)} at 22 kHz)'
+        return f'{_describe_sound(result)} (from {_coded_as(own.channels, stored.codec)})'
     each_file(plan, work)
 
 # %% ../nbs/05b_cli.ipynb #a3afa710
-def _edited(file, out, change, net, rate, stereo, keep_air):
+def _edited(file, out, change, net, rate, stereo):
     "Encode, edit and decode a file, in its own format."
-    from celae.audio import SR, Air, sound_format
+    from celae.audio import sound_format
     from celae.latent_files import encode_file, measure_file, write_decoded
     own = sound_format(file)
     to = _target_format(own, out, rate, stereo)
-    air, n = None, own.channels if to.channels > 1 else 1
-    if change.keeps_place and keep_air is not False and min(own.rate, to.rate) > SR:
-        air = Air(file, to.channels == 1, change.gain)
-    kept = ', above 11 kHz as it was' if air else ''
-    log.info('%s', f'{own} -> edited at 22 kHz, {_channels(n)}{kept} -> {to}')
+    n = own.channels if to.channels > 1 else 1
+    log.info('%s', f'{own} -> edited as {_coded_as(n, net)} -> {to}')
     measured = measure_file(file, n > 1, net.sr, loud=True)
     latent, n_samples = encode_file(net, file, n > 1, measured=measured)
     lufs = measured.edited(change.gain)
-    write_decoded(out, net, change(latent, net), n_samples, like=to, air=air, lufs=lufs)
+    write_decoded(out, net, change(latent, net), n_samples, like=to, lufs=lufs)
     return _describe_sound(out)
 
 # %% ../nbs/05b_cli.ipynb #3cb16f96
 def edit(
     files: _SoundFiles, out: Annotated[str, _SOUND_OUT],
     model: _Model = None, seed: _Seed = 0, rate: _Rate = None, stereo: _Stereo = None,
-    keep_air: Annotated[bool | None, Option(
-        '--keep-air/--no-keep-air', show_default=False, help='Keep what is above 11 kHz in the input; not '
-        'given: unless tones are moved in time or pitch.')] = None,
     device: _Device = 'auto', overwrite: _Overwrite = False, **options,
 ):
     "Change the latent of a piece of music and hear what happens."
@@ -486,13 +486,10 @@ def edit(
     _check_names(model)
     import torch
     from celae.edits import make_edit
-    net, values = _musical(model, device), {name.replace('_', '-'): value for name, value in options.items()}
-    change = make_edit(values, seed, net.frame)
-    if keep_air and not change.keeps_place:
-        raise ValueError('--keep-air: what is above 11 kHz would stay where it is, while these edits move '
-                         'the tones; leave it out')
-    change(net.encode(torch.zeros(1, 1, 22_050)), net)        # refuses here, and not after an hour
-    each_file(plan, lambda file, result: _edited(file, result, change, net, rate, stereo, keep_air))
+    net, values = _whole(model, device), {name.replace('_', '-'): value for name, value in options.items()}
+    change = make_edit(values, seed, net.frame_secs)
+    change(net.encode(torch.zeros(1, net.channels, net.sr)), net)      # refuses here, and not after an hour
+    each_file(plan, lambda file, result: _edited(file, result, change, net, rate, stereo))
 
 # %% ../nbs/05b_cli.ipynb #7f26b620
 _FRAME = 2048 / 22_050     # seconds of a frame, where no model is loaded that knows
@@ -598,7 +595,7 @@ def generate(
     from celae.beats import beats_of
     from celae.generation import find_prior, load_prior
     asked = dict(tempo=tempo, key=key, beats=beats_of(beats_from) if beats_from else None)
-    parts = load_prior(prior, device) if prior else find_prior(style, device), _musical(model, device)
+    parts = load_prior(prior, device) if prior else find_prior(style, device), _whole(model, device)
     _generated(parts, out, begin, seconds, strength, style, seed, rate, stereo, **asked)
 
 # %% ../nbs/05b_cli.ipynb #7b028a6b
@@ -676,7 +673,7 @@ def similar(
 
 # %% ../nbs/05b_cli.ipynb #b0914b28
 def export(
-    out: Annotated[Path, Option('-o', '--out', show_default=False, help='Folder of four .onnx files.')],
+    out: Annotated[Path, Option('-o', '--out', show_default=False, help='Folder of six .onnx files.')],
     model: _Model = None, overwrite: _Overwrite = False,
 ):
     "Write the networks of a model, for all its sizes, as ONNX files for other programs."

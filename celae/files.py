@@ -200,7 +200,8 @@ def atomic_write(
 
 # %% ../nbs/00a_files.ipynb #4fabb41c
 MODEL_FILES = 'model.safetensors', 'config.json', 'README.md', 'history.csv', 'train.json', 'checkpoint.pt'
-ONNX_FILES = 'encoder.onnx', 'roll_encoder.onnx', 'roll_decoder.onnx', 'residual.onnx'
+ONNX_FILES = tuple(f'{coder}_{way}.onnx' for coder in ('tonal', 'energy', 'timbre')
+                   for way in ('encode', 'decode'))
 
 def output_files(
     folder: str | Path,       # that gets them
@@ -218,7 +219,8 @@ def output_files(
     return Path(folder)
 
 # %% ../nbs/00a_files.ipynb #3c480d96
-SIZE_NAMES = 'quarter', 'half', 'base', 'double', 'compact', 'musical'   # names of one model that ships
+SIZE_NAMES = ('quarter', 'half', 'base', 'double', 'compact', 'musical',
+              'compact_stereo', 'stereo')   # names of one model that ships
 
 def shipped_models() -> dict:   # name -> folder
     "The models that come with celae, by all their names."

@@ -21,12 +21,13 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, TensorDataset
 from .audio import SR, fade, limit_peaks, loudness, read_audio, set_loudness
-from .autoencoder import MusicAutoencoder
+from .autoencoder import FRAMES, MusicAutoencoder
 from .beats import (BEAT_CHANNELS, KEY_NAMES, TEMPO_BPM, Beats, beat_channels, describe_clips,
                          estimate_key, find_beats, key_index, steady_beats)
 from .data import Clips, table_hash
 from .files import AudioError, match_name, progress
 from .latent_files import decode_blocks
+from .sinusoids import HOP
 from .models import Latent, fresh_weights, model_folder, model_hash, read_model, seeded
 from .training import TrainConfig, fit, isolated
 from .untrusted import check_number
@@ -215,7 +216,7 @@ def _guided(flow, z, t, asked, guidance):
     return sum((factor * part for factor, part in zip(factors.values(), v)), torch.zeros_like(z))
 
 # %% ../nbs/04_generation.ipynb #d7ee44a5
-FRAME_SECS = MusicAutoencoder.frame / MusicAutoencoder.sr     # from frame to frame of `z`
+FRAME_SECS = FRAMES * HOP / SR     # from frame to frame of `z`
 ANY = 'any'       # of a key or beats: leave it to the network
 
 def _beat_rows(beats, example, n_frames):
@@ -437,7 +438,7 @@ def find_prior(
 def _fitting(prior, model):
     "The model at the size whose latents the prior makes; refused if the prior has not learned from it."
     if prior.codec_hash not in ('', model_hash(model)): raise ValueError('the prior belongs to another model')
-    return model.with_size('musical') if model.size.detail else model
+    return model.with_size('musical')
 
 def _decode_whole(model, latent, n_samples):
     "Sound (c, t), at any level."

@@ -335,6 +335,7 @@ def project(
     return points, float(trustworthiness(x, points, n_neighbors=max(1, min(5, (len(x) - 1) // 2))))
 
 
+
 # %% ../nbs/03_latent_analysis.ipynb #f365c819
 def usable_clips(
     labels,         # label of each clip; empty: unknown

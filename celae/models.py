@@ -147,6 +147,7 @@ class Codec:
     frame: float | None = None   # samples from one frame of `z` to the next; None: sound is coded as a whole
     span: int = 1                # frames that are coded together; pieces begin at multiples of it
     reach: int = 0               # frames to either side that a frame of `z`, or of decoded sound, depends on
+    frame_secs = property(lambda self: self.frame / self.sr)    # from frame to frame of `z`, in s
 
     @property
     def label(self) -> str:
@@ -382,7 +383,7 @@ def _schema(model):
 
 def _check_sound(model):
     "Refuse a codec that makes no sound of sound."
-    wav = torch.linspace(-.5, .5, 2205, dtype=torch.float32, device='cpu')[None, None]
+    wav = torch.linspace(-.5, .5, 2205, dtype=torch.float32, device='cpu').expand(1, model.channels, -1)
     with torch.no_grad(): back = model.reconstruct(wav)
     if back.shape != wav.shape or not back.isfinite().all():
         raise ValueError('what it makes of sound is no sound')

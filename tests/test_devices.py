@@ -149,7 +149,7 @@ def test_front_door(to, song):
     def doors(net):
         yield celae.encode(x, SR, model=net, size='base').detail.to_dense()
         yield celae.encode(str(song), model=net, stereo=True).z
-        yield celae.decode(celae.encode(x, SR), 30_000, net)
+        yield celae.decode(celae.encode(x, SR, size='musical'), 30_000, net)
         yield celae.decode(celae.encode(x, SR, model=net), 30_000, net)
         yield celae.embed(x, SR, model=net)
         yield celae.edit(x, SR, model=net, transpose=-3, smooth=.4, noise=.3, freeze=.5, freeze_loop=.2)

@@ -32,8 +32,8 @@ def test_a_sound_in_any_usual_form_is_the_same(x):
              (SR, x), (torch.from_numpy(x)[None], SR), file_of(x), file_of(x).getvalue())
     same = encode(x, SR)
     for latent in map(encode, forms):
-        torch.testing.assert_close(latent.z, same.z, atol=1e-3, rtol=0)
-        assert (latent.n_samples, latent.sr) == (SR, SR)
+        torch.testing.assert_close(latent.z, same.z, atol=.02, rtol=0)
+        assert (latent.n_samples, latent.sr) == (2 * SR, SR)       # at the model's rate; the sound's
 
 def test_open_files_and_lists(x, tmp_path):
     sf.write(tmp_path/'x.wav', x, SR, 'FLOAT')
@@ -41,8 +41,8 @@ def test_open_files_and_lists(x, tmp_path):
     with open(tmp_path/'x.wav', encoding='latin1') as text, pytest.raises(ValueError, match='rb'):
         encode(text)
     several = [tmp_path/'x.wav', (x[:9000], SR), dict(array=x[::2], sampling_rate=SR // 2)]
-    assert [z.n_samples for z in encode(several)] == [SR, 9000, SR]
-    assert [y.shape for y in celae.edit(several, smooth=.3)] == [(1, SR), (1, 9000), (1, SR)]
+    assert [z.n_samples for z in encode(several)] == [2 * SR, 18_000, 2 * SR]
+    assert [y.shape for y in celae.edit(several, smooth=.3)] == [(1, 2 * SR), (1, 18_000), (1, 2 * SR)]
 
 @pytest.mark.parametrize('kind', 'f2 >f4 f8 g i2 >i2 i4 u1'.split())
 def test_samples_of_any_type(x, kind):
@@ -79,24 +79,24 @@ def test_a_latent_knows_its_length(x, tmp_path):
 
 def test_mixes_do_not_lose_detail_or_level(x):
     full, plain = encode(x, SR, size='base'), encode(x, SR)
-    assert plain.z.shape[1] == SIZES['musical'].channels and plain.detail is None    # the default size
+    assert plain.z.shape[1] == SIZES['stereo'].channels and plain.detail is None    # the default size
     for mix in (lambda: interpolate(full, full, .5), lambda: average([full]), lambda: Towards(full)(full),
                 lambda: random_latent(full)):
         with pytest.raises(ValueError, match='without_detail'): mix()
     for other in (Latent(plain.z), full.without_detail()):
         with pytest.raises(ValueError, match='cannot be mixed'): average([plain, other])
-    assert interpolate(plain, plain, .5).n_samples == SR
+    assert interpolate(plain, plain, .5).n_samples == 2 * SR
 
 @pytest.mark.parametrize('values', [
     {'freeze-loop': .5}, {'smooth': .05}, {'smooth': float('nan')}, {'smooth': '1'}, {'smooth': 1e300},
     {'shuffle': -1.}, {'freeze': -.5}, {'freeze': 1, 'freeze-loop': .01}, {'gain': float('nan')}], ids=str)
 def test_an_edit_that_does_nothing_is_refused(values):
-    with pytest.raises(ValueError) as e: make_edit(values, frame=2048)
+    with pytest.raises(ValueError) as e: make_edit(values, frame_secs=2048 / SR)
     assert '\n' not in str(e.value) and any(name in str(e.value).lower() for name in values)
 
 def test_edits_off_and_numpy_seeds(x):
     off = {'freeze': -1., 'freeze-loop': 0., 'smooth': 0., 'shuffle': 0, 'transpose': 0, 'gain': 1.}
-    assert make_edit(off, frame=2048).edits == ()
+    assert make_edit(off, frame_secs=2048 / SR).edits == ()
     assert (celae.edit(x, SR, noise=.3, seed=np.int64(2)) == celae.edit(x, SR, noise=.3, seed=2)).all()
     with pytest.raises(ValueError, match='seed is'): celae.edit(x, SR, noise=.3, seed=1.5)
 
@@ -119,7 +119,7 @@ def test_padding_does_not_count():
     net = load_model('musical')
     embedded = np.concatenate([celae.embed(x[:n] / 32768, SR) for x, n in zip(wavs, hiss.table.n_samples)])
     for vectors in (clip_vectors(encode_clips(net, hiss).z), mfcc_vectors(hiss), embedded):
-        assert farther(vectors) < 2.2
+        assert farther(vectors) < 3
 
 KEYS = {'A minor': 'A Minor|Am|am|A min|a-Moll|8A|8a|A:min| A  minor ', 'A major': 'A|AM|A-Dur|11B|Amaj',
         'A# major': 'Bb|B flat|b-flat major|B♭|B-Dur|6B|A♯', 'A# minor': 'B♭ minor|Bbm|b-Moll|3A',

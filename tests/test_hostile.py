@@ -404,7 +404,7 @@ def model_jobs():
             'encode {flac} --model {user}/model -o {out}/e.celae': latent,
             'edit {flac} --model {user}/model -o {out}/e.wav': sound,
             'generate --seconds 1 --prior {user}/model -o {out}/e.wav': sound,
-            'export --model {user}/model -o {out}/onnx': writes('onnx/encoder.onnx'),
+            'export --model {user}/model -o {out}/onnx': writes('onnx/tonal_encode.onnx'),
             'train {fit} 1 --from {user}/model --out {out}/m': writes('m/model.safetensors')}
     jobs = [Job(line, 'models', name, check, partial(
         before, change=change, base='prior-builtin' if line[0] == 'g' else 'autoencoder'), 90)
@@ -597,7 +597,7 @@ def to_secret(root, *paths):
 MAKERS |= dict(
     diary=lambda root: put('mine')(root/'user'/'song.celae'),
     editor=lambda root: own(root, 'settings.json', text='{"a": 1}'),
-    networks=lambda root: own(root, 'encoder.onnx', 'decoder.onnx'),
+    networks=lambda root: own(root, 'tonal_encode.onnx', 'timbre_decode.onnx'),
     history=lambda root: own(root, 'history.csv', 'config.json'),
     model=lambda root: shutil.copytree(WEIGHTS/'autoencoder', root/'user'/'m'),
     films=lambda root: own(root, *FILMS), before=lambda root: copied('run', root/'user'/'run'),

@@ -17,7 +17,8 @@ from celae.training import TrainConfig, fit, fit_codec, mse_loss, new_model
 
 SR, NAN = 22_050, float('nan')
 BAD = dict(steps=(0, 1.5, True, '9'), bs=(0, 2.), lr=(0, 11, NAN, float('inf'), None), warmup=(7, -.1, NAN),
-           weight_decay=(-1, NAN), clip_norm=(0, NAN), crop=(-5, 10, 1e5, 110_251), rolls=(-1, 101, NAN),
+           weight_decay=(-1, NAN), clip_norm=(0, NAN), crop=(-5, 10, 1e5, 110_251),
+           pretraining=(-1, 101, NAN),
            average=(-.1, 1.1), patience=(0, .5), seed=(-1, 2**32, .5), loss=('loudness', None))
 
 
@@ -65,9 +66,10 @@ def test_nan(clips, tmp_path, at):
 
 
 @pytest.mark.parametrize('bs', [1, 8])
-@pytest.mark.parametrize('how', [{}, dict(crop=2048), dict(rolls=.5), dict(crop=65_536, average=.9)], ids=str)
+@pytest.mark.parametrize('how', [{}, dict(crop=2048), dict(pretraining=.5),
+                                 dict(crop=65_536, average=.9)], ids=str)
 def test_one_clip(clips, tmp_path, how, bs):
-    model = MusicAutoencoder(width=16, encoder_depth=1, decoder_depth=1, roll_width=16) if how else small()
+    model = MusicAutoencoder('musical', 16, 16, 16) if how else small()
     config = TrainConfig(steps=2, bs=bs, loss='music' if how else 'mse', **how)
     assert np.isfinite(fit_codec(model, clips(1), config, tmp_path/'model', device='cpu').valid_loss).all()
 

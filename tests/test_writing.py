@@ -147,7 +147,8 @@ def test_a_second_time_is_refused(here, tmp_path, song, model, command):
 
 
 @pytest.mark.parametrize('command, files', [
-    ('export -o DIR', 'encoder.onnx roll_encoder.onnx roll_decoder.onnx residual.onnx'),
+    ('export -o DIR', ' '.join(f'{coder}_{way}code.onnx' for coder in ('tonal', 'energy', 'timbre')
+                               for way in ('en', 'de'))),
     ('train music --out DIR', 'model.safetensors config.json README.md history.csv train.json checkpoint.pt'),
     ('run --out DIR', 'settings.json report.html music/a.wav')])
 def test_each_file_alone_is_refused_before_the_work(celae, tmp_path, command, files):

@@ -1,7 +1,7 @@
 """Put trained weights into the package, in half precision, each with a card (`python bench/all.py weights`).
 
-    python tools/ship_weights.py autoencoder runs/decoder
-    python tools/ship_weights.py prior-albums runs/prior-albums-keys         (prior-builtin likewise)
+    python tools/ship_weights.py autoencoder runs/autoencoder
+    python tools/ship_weights.py prior-albums runs/prior-albums         (prior-builtin likewise)
 
 `autoencoder` is the model with all its sizes, the priors are generative models over its latents at size
 `musical`. They come after it: rounding to half precision changes the hash, which a prior remembers.
@@ -27,12 +27,12 @@ CARD = """# {name}
 - Learned from: {music}.
 - Training: {training}, seed 0.
 - {scores}
-- Limits: 22 050 Hz, one channel at a time.{limits}
+- Limits: {limits}
 - Licence: the weights are Apache-2.0 like the code. What you make with them is yours, as far as the music
   that you put in allows it.
 """
 GAMES = 'the soundtracks of free games, which their authors license freely (GPL, CC BY-SA and the like): '
-UNLIKE = ' It has learned from game music; voices and noises that are unlike it come out worse.'
+UNLIKE = 'it has learned from game music; voices and noises that are unlike it come out worse.'
 
 def ship(model, name, limits=UNLIKE, **facts):
     "Save `model` in half precision, with its card."
@@ -53,11 +53,12 @@ def ship_autoencoder(folder, name):
     scores = '; '.join(form.format(**row) for row in found['table'] if row['codec'] in SIZES)
     games = ' and '.join(ALBUMS[label] for label in found['test'])
     ship(load_model(folder), name,
-         music=f'{GAMES}{games_but(found["test"])}; and built-in music; 4 905 clips of 5 s in all',
-         what='Sinusoids and a learned residual in one latent, from 8 to 64 channels every 93 ms, with or '
-              'without sparse MDCT coefficients: all sizes with the same weights.',
-         training='12 500 batches of 32 clips for the sinusoids, 3 200 batches of 8 crops of 3 s for all, '
-                  'and 6 000 more for the decoder, half with the energy distance (`bench/autoencoder.py`)',
+         music=f'{GAMES}{games_but(found["test"])}; and built-in music; 220 tracks in all',
+         what='Tones, energies, timbre, stereo width and air in one latent, from 7 to 78 channels every '
+              '93 ms, with or without sparse MDCT coefficients: all sizes with the same weights. At sizes '
+              '`stereo` and `compact_stereo` two channels at 44 100 Hz, at the others one at 22 050 Hz.',
+         training='8 000 batches of 24 crops of 4.5 s for the energies, 11 000 of 16 for the tones, and '
+                  '4 400 of 8 crops of 3 s for what is left, each coder alone (`bench/autoencoder.py`)',
          scores=f'On {found["n_clips"]} clips of {games}, which it has not learned from: {scores}.')
 
 def ship_prior(folder, name):
@@ -67,10 +68,9 @@ def ship_prior(folder, name):
     if name == 'prior-builtin': music = f'{facts["tracks"]:,} tracks that celae.corpora.builtin has rendered'
     prior.config |= dict(codec_hash=model_hash(load_model()))   # of the same latents
     ship(prior, name, music=f'{music}; {facts["windows"]["train"]:,} windows of 15 s',
-         limits='' if name == 'prior-builtin' else UNLIKE,
+         limits='one channel at 22 050 Hz' + ('.' if name == 'prior-builtin' else f'; {UNLIKE}'),
          what=f'A generative model over the latents of size `musical`, by label: {", ".join(prior.labels)}.',
-         training=f'{facts["steps"]:,} batches of 12 windows by `bench/prior.py`, the last of them with '
-                  f'{facts["n_transposed"]} copies of each window in other keys',
+         training=f'{facts["steps"]:,} batches of 12 windows by `bench/prior.py`',
          scores=f'Flow-matching loss on validation tracks: {facts["valid_loss"]:.3f}; more in its study.')
 
 def main(name: str, folder: Path): (ship_prior if name.startswith('prior')
