@@ -84,6 +84,7 @@ def use(page, folder, bad, good, large):
     plain, took = state(), []
     for slider in page.locator('.celae-play input[type=range]').all():
         name = slider.get_attribute('data-name')
+        if name == 'width': continue                    # the song has one channel
         start = state()
         if name == 'freeze-loop':                       # is only heard when something is frozen
             press(page.locator('.celae-play input[data-name=freeze]'), 'ArrowRight', 16)
