@@ -100,7 +100,7 @@ def use(page, folder, bad, good, large):
         slider.dblclick()                               # back to its default
         if name == 'freeze-loop': page.locator('.celae-play input[data-name=freeze]').dblclick()
         wait_for(f'{name}: back again', lambda start=start: idle() and state() == start)
-    check('twelve sliders', len(moves) == 12, moves)
+    check('all sliders', len(moves) == 15, moves)
     levels = ask('levels')
     check('no silence through all moves', sum(level < 1e-4 for level in levels) / len(levels) < quiet + .03,
           (quiet, sorted(levels)[:9]))
