@@ -5,8 +5,10 @@
 Energies first, then tones, then what is left; each stage leaves the coders of the others as they are. Crops
 may begin anywhere in a track, and are as loud as the crop, or as the track, or between. About one track of
 twelve is kept for validation, and nothing learns from the test albums. What is drawn of a track, its sound
-at 22 050 Hz and its tones, is found once. (For the weights that ship two sounds were mixed before their
-energies were measured; here the energies are mixed, as in `celae train`.)
+at 22 050 Hz and its tones, is found once. (The
+weights that ship learned a little differently: two sounds were mixed before their energies were measured,
+here the energies are, as in `celae train`; and the last stage compared spectra of 2 048, 1 024, 512 and 128
+samples, not of 1 024, 512 and 256.)
 """
 import json
 import os

@@ -502,7 +502,9 @@ def spectrum(
     length, detail, energies = (n - 1) * HOP, latent.detail, model.decode_energies(latent.z)
     roll, energies = model.decode_roll(latent.z, energies), energies[:, :n]
     if detail is None: base, wanted = draw_roll(roll, n, place), energies
-    else: base = stft(imdct(detail.to_dense(), length)); wanted = _missing(energies, log_energies(base))
+    else:
+        base = stft(imdct(detail.to_dense(), length))
+        wanted = _missing(energies, log_energies(base))
     residual, noisy = model.timbre.decode(of_kind(z, 'timbre'), base, energies, detail is not None)
     made = with_noise(residual, noisy, noise) + (base if detail is None else 0)
     for _ in range(2): made = scale_to(stft(istft(made, length)), wanted)

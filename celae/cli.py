@@ -377,7 +377,7 @@ def encode(
                                       'several or with / at its end; not given: next to the input.')] = None,
     mono: Annotated[bool, Option('--mono/--stereo', show_default=False, help='Mix the channels to one, for a '
                                  'smaller file; not given: those of the input.')] = False,
-    exact: Annotated[bool, Option('--exact', help='Store float32, for twenty times the size.')] = False,
+    exact: Annotated[bool, Option('--exact', help='Store float32, for ten times the size.')] = False,
     quality: Annotated[str, Option(help='How finely values are stored: small, normal, fine.')] = 'fine',
     resume: Annotated[bool, Option(
         '--resume', help='Leave out files whose latent file was made of them with these options.')] = False,

@@ -353,7 +353,7 @@ def save_latent(
     model: Codec | str | Path | None = None,   # that made it, or its folder; None: the one that ships
     n_samples: int | None = None,   # length of the sound; None: as the latent says
     sr: int | None = None,   # its rate in Hz; None: that of the model
-    exact: bool = False,  # float32 instead of steps, for twenty times the size
+    exact: bool = False,  # float32 instead of steps, for ten times the size
     source: SoundFormat | None = None,  # rate, channels and tags that a decoded file is to have
     made_from: str | Path | None = None,  # file that was encoded, by whose hash the latent is known again
     quality: str = 'fine',     # one of `QUALITY`; 'fine' costs less than .02 of Zimtohrli

@@ -408,6 +408,7 @@ def check_size(
 
 # %% ../nbs/02_training.ipynb #a65027e4
 LEARNS = dict(energies='energy', rolls='tonal', music='timbre')     # the coder that a loss is for
+_PRETRAINING = 'energies', 'rolls'                                  # on features of clips, in this order
 
 @contextmanager
 def _only(model, coder):
@@ -425,7 +426,7 @@ def _pretrain(model, features, config, folder, about, **kwargs):
         model.energy.fit_components(torch.stack([features[0][i][0] for i in some]))
     steps = max(1, round(config.pretraining * config.steps))
     config = replace(config, steps=steps, bs=4 * config.bs, loss_weights=None, crop=None, pretraining=0.)
-    for name in ('energies', 'rolls'):
+    for name in _PRETRAINING:
         how = replace(config, loss=name), folder/name
         with _only(model, LEARNS[name]):
             fit(model, LOSSES[name], features, *how, about=about, title=f'learning {name}', **kwargs)
@@ -448,7 +449,8 @@ def fit_codec(
     if config.pretraining:
         features = FeatureDataset(train), FeatureDataset(valid)
         _pretrain(model, features, config, Path(folder), about, **kwargs)
-    data = ClipDataset(train, config.crop), ClipDataset(valid)
+    if config.loss in _PRETRAINING: data = FeatureDataset(train), FeatureDataset(valid)
+    else: data = ClipDataset(train, config.crop), ClipDataset(valid)
     with _only(model, LEARNS.get(config.loss)):
         return fit(model, loss, data, config, folder, about=about, title=title, **kwargs)
 
